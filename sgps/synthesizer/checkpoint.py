@@ -1,0 +1,121 @@
+"""Generators on disk and those that ship with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgps.errors import IntegrityError, UnknownNameError
+from sgps.synthesizer.generator import GeneratorConfig
+from sgps.synthesizer.hypernetwork import Hypernetwork
+from sgps.synthesizer.sealed import SealedContent, digest_tensors, read_sealed, write_sealed
+
+GENERATOR_FORMAT = "sgps-generator-1"
+GENERATOR_STEM = "generator"
+_SHIPPED = Path(__file__).parent / "generators"
+
+
+def save_generator(
+    hypernetwork: Hypernetwork,
+    folder: Path,
+    *,
+    name: str,
+    text_encoder: str,
+    lineage: Mapping[str, Any],
+) -> str:
+    """Write a generator in half precision; return the digest of its tensors.
+
+    ``lineage`` holds JSON-able facts of the training: data digests, licences, seed, metrics.
+
+    Raises
+    ------
+    StoreError: the folder cannot be written.
+    """
+    state = hypernetwork.generator.state_dict()
+    tensors = {key: _halved(key, tensor) for key, tensor in state.items()}
+    description = {
+        "name": name,
+        "config": asdict(hypernetwork.config),
+        "base_sha256": digest_tensors(hypernetwork.base_tensors()),
+        "text_encoder": text_encoder,
+        "lineage": dict(lineage),
+    }
+    return write_sealed(
+        folder, GENERATOR_STEM, tensors, description, file_format=GENERATOR_FORMAT
+    )
+
+
+def load_generator(
+    folder: Path, *, pretrained: bool = True
+) -> tuple[Hypernetwork, dict[str, Any]]:
+    """Read a generator and build the target network it was trained for.
+
+    Raises
+    ------
+    UnknownNameError: there is no generator in ``folder``.
+    IntegrityError: a file is foreign, corrupted or altered, or the target network's own weights
+        are not those the generator was trained on.
+    """
+    content = read_sealed(folder, GENERATOR_STEM, file_format=GENERATOR_FORMAT)
+    known = {field.name for field in fields(GeneratorConfig)}
+    config = GeneratorConfig(
+        **{key: value for key, value in content.description["config"].items() if key in known}
+    )
+    hypernetwork = Hypernetwork.create(config, pretrained=pretrained)
+    _check_base(hypernetwork, content)
+    state = {key: tensor.float() for key, tensor in content.tensors.items()}
+    try:
+        hypernetwork.generator.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise IntegrityError(
+            f"{folder}: the generator's tensors do not fit its target network",
+            expected=f"a generator for {config.architecture}",
+        ) from error
+    return hypernetwork.eval().requires_grad_(False), content.description
+
+
+def find_generator(checkpoint_or_name: str | Path) -> Path:
+    """Folder of a shipped generator, by name, or of a checkpoint, by path.
+
+    Raises
+    ------
+    UnknownNameError: neither exists.
+    """
+    shipped = _SHIPPED / str(checkpoint_or_name)
+    candidates = [Path(checkpoint_or_name).expanduser()]
+    if str(checkpoint_or_name) in shipped_generators():
+        candidates.insert(0, shipped)
+    for candidate in candidates:
+        folder = candidate if candidate.is_dir() else candidate.parent
+        if (folder / f"{GENERATOR_STEM}.json").is_file() and candidate.exists():
+            return folder
+    raise UnknownNameError(
+        f"there is no generator {str(checkpoint_or_name)!r}",
+        expected=f"one of {', '.join(shipped_generators()) or 'none shipped'}"
+        " or a folder with generator.json",
+    )
+
+
+def shipped_generators() -> tuple[str, ...]:
+    """Names of the generators inside the package."""
+    return tuple(sorted(path.parent.name for path in _SHIPPED.glob("*/generator.json")))
+
+
+def _halved(key: str, tensor: Tensor) -> Tensor:
+    large = key.startswith(("deltas.", "decoders.")) or tensor.numel() > 10_000
+    return tensor.to(torch.float16) if large else tensor
+
+
+def _check_base(hypernetwork: Hypernetwork, content: SealedContent) -> None:
+    if digest_tensors(hypernetwork.base_tensors()) != content.description["base_sha256"]:
+        raise IntegrityError(
+            f"the weights of {hypernetwork.config.architecture} are not those this generator was"
+            " trained on",
+            expected=f"base weights with digest {content.description['base_sha256'][:12]}",
+            remedy="install the pinned version of the package that brings them",
+        )

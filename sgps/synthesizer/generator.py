@@ -1,0 +1,209 @@
+"""The generator: from support tokens to every residual of the target network and to its head.
+
+Shapes: L layers of the target, R code width, T taps, N classes, D head features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sgps.synthesizer.head import HeadParameters
+from sgps.synthesizer.task_encoder import SupportTokens, TaskEncoder, count_features
+from sgps.synthesizer.weight_plan import (
+    PlannedTensor,
+    Rule,
+    SingularBasis,
+    WeightPlan,
+    bounded,
+)
+
+SHIFT_WIDTH = 4
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes and starting values of a generator.
+
+    Attributes
+    ----------
+    architecture: timm name of the target network.
+    resolution: side of the square input image, in pixels.
+    code_width: R, numbers a layer's code holds.
+    task_width: E, width of the task vector.
+    depth: attention layers over the class tokens.
+    text_width: width of the text encoder's embeddings.
+    text_rank: rank of the map from text to head weights.
+    unit_rows: whether the head divides its feature rows by their norm.
+    initial_ridge: ridge strength before training, relative to unit feature rows.
+    initial_temperature: factor from ridge scores to logits before training.
+    """
+
+    architecture: str = "tf_efficientnet_lite0"
+    resolution: int = 128
+    code_width: int = 16
+    task_width: int = 128
+    depth: int = 2
+    text_width: int = 384
+    text_rank: int = 64
+    unit_rows: bool = True
+    initial_ridge: float = 0.3
+    initial_temperature: float = 8.0
+
+
+@dataclass(frozen=True)
+class GeneratedCodes:
+    """One task in the generator's own words, small enough to keep.
+
+    Attributes
+    ----------
+    codes_LR: a code for each layer.
+    gates_L: how much of each layer's meta-trained delta is mixed in, in (0, 2).
+    mixing_L: how far each normalisation moves to the support's statistics, in (-1, 1).
+    head: parameters of the closed-form head.
+    """
+
+    codes_LR: Tensor
+    gates_L: Tensor
+    mixing_L: Tensor
+    head: HeadParameters
+
+
+class Generator(nn.Module):
+    """The meta-trained hypernetwork of one target network.
+
+    Parameters
+    ----------
+    config: sizes.
+    plan: the target network's tensors.
+    body: the frozen target network, for shapes and scales.
+    tap_widths: feature width of each tap.
+
+    An untrained generator emits zero codes and deltas: every tensor equals the base exactly.
+    """
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        plan: WeightPlan,
+        body: nn.Module,
+        tap_widths: tuple[int, ...],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.plan = plan
+        feature_width, taps = sum(tap_widths), len(tap_widths)
+        self.task_encoder = TaskEncoder(
+            feature_width, config.text_width, config.task_width, config.depth
+        )
+        self.layer_coder = _LayerCoder(config, layers=len(plan.layers))
+        self.head_coder = _HeadCoder(config, taps, feature_width)
+        base = body.state_dict()
+        generated = [tensor for tensor in plan.tensors if tensor.rule is not Rule.STATISTIC]
+        self._generated = generated
+        self.decoders = nn.ParameterList(
+            torch.randn(config.code_width, tensor.width) * config.code_width**-0.5
+            for tensor in generated
+        )
+        self.deltas = nn.ParameterList(torch.zeros_like(base[t.name]) for t in generated)
+        self.bases = nn.ModuleDict(
+            {
+                str(number): SingularBasis(base[tensor.name])
+                for number, tensor in enumerate(generated)
+                if tensor.rule is Rule.SINGULAR
+            }
+        )
+
+    def forward(self, tokens: SupportTokens) -> GeneratedCodes:
+        """Generate the codes of one task."""
+        task_E = self.task_encoder(tokens)
+        codes_LR, gates_L, mixing_L = self.layer_coder(task_E, tokens.shifts_LJ)
+        return GeneratedCodes(codes_LR, gates_L, mixing_L, self.head_coder(task_E, tokens))
+
+    def decode(self, codes: GeneratedCodes, base: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Turn codes into every tensor of the target but the normalisation statistics.
+
+        ``base`` is the frozen target's state dict; the result maps the same names to tensors of the
+        same shapes.
+        """
+        tensors: dict[str, Tensor] = {}
+        for number, tensor in enumerate(self._generated):
+            residual_W = bounded(codes.codes_LR[tensor.layer] @ self.decoders[number])
+            shared = codes.gates_L[tensor.layer] * self.deltas[number]
+            weight = base[tensor.name]
+            tensors[tensor.name] = weight + shared + self._residual(number, tensor, weight, residual_W)
+        return tensors
+
+    def _residual(
+        self, number: int, tensor: PlannedTensor, weight: Tensor, values_W: Tensor
+    ) -> Tensor:
+        if tensor.rule is Rule.SINGULAR:
+            basis = self.bases[str(number)]
+            assert isinstance(basis, SingularBasis)
+            return basis.residual(values_W)
+        if tensor.rule is Rule.CHANNEL:
+            return weight * torch.expm1(values_W).view(-1, *[1] * (weight.dim() - 1))
+        unit = weight.square().mean().sqrt().clamp_min(1e-2)
+        return unit * values_W
+
+
+class _LayerCoder(nn.Module):
+    """Task vector, layer embedding and activation shift -> code, gate and mixing of each layer."""
+
+    def __init__(self, config: GeneratorConfig, layers: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.layer_embedding = nn.Parameter(torch.randn(layers, 32))
+        inputs = config.task_width + 32 + SHIFT_WIDTH
+        self.trunk = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU())
+        self.output = nn.Linear(hidden, config.code_width + 2)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+        self.constant = nn.Parameter(torch.zeros(layers, config.code_width + 2))
+
+    def forward(self, task_E: Tensor, shifts_LJ: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        layers = self.layer_embedding.shape[0]
+        inputs = torch.cat(
+            [task_E.expand(layers, -1), self.layer_embedding, shifts_LJ.clamp(-4, 4)], dim=1
+        )
+        outputs = self.output(self.trunk(inputs)) + self.constant
+        return outputs[:, 2:], 2 * torch.sigmoid(outputs[:, 0]), torch.tanh(outputs[:, 1])
+
+
+class _HeadCoder(nn.Module):
+    """Task vector, counts and texts -> parameters of the closed-form head."""
+
+    def __init__(self, config: GeneratorConfig, taps: int, feature_width: int) -> None:
+        super().__init__()
+        self.taps = taps
+        self.trunk = nn.Sequential(nn.Linear(config.task_width + 2, 64), nn.GELU())
+        self.output = nn.Linear(64, taps + 3)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+        ridge = torch.tensor(config.initial_ridge).log()
+        temperature = torch.tensor(config.initial_temperature).log()
+        self.constant = nn.Parameter(
+            torch.cat([torch.zeros(taps), torch.stack([ridge, temperature, torch.tensor(0.0)])])
+        )
+        self.text_down = nn.Linear(config.text_width, config.text_rank, bias=False)
+        self.text_up = nn.Linear(config.text_rank, feature_width, bias=False)
+        nn.init.zeros_(self.text_up.weight)
+
+    def forward(self, task_E: Tensor, tokens: SupportTokens) -> HeadParameters:
+        counts_2 = count_features(tokens.labels).mean(dim=0)
+        outputs = self.output(self.trunk(torch.cat([task_E, counts_2]))) + self.constant
+        return HeadParameters(
+            log_tap_weights_T=outputs[: self.taps],
+            log_ridge=outputs[self.taps].clamp(-6, 4),
+            log_temperature=outputs[self.taps + 1].clamp(-2, 5),
+            text_weights_ND=self._text_weights(tokens.texts_NF, outputs[self.taps + 2]),
+        )
+
+    def _text_weights(self, texts_NF: Tensor, log_strength: Tensor) -> Tensor:
+        """Project the texts, centred over the classes that have one; (N, D)."""
+        present_N1 = (texts_NF.abs().sum(dim=1, keepdim=True) > 0).to(texts_NF.dtype)
+        mean_F = (texts_NF * present_N1).sum(dim=0) / present_N1.sum().clamp_min(1.0)
+        centred_NF = (texts_NF - mean_F) * present_N1
+        weights: Tensor = self.text_up(self.text_down(centred_NF)) * log_strength.clamp(-4, 2).exp()
+        return weights

@@ -1,0 +1,150 @@
+"""The functional core: support set in, every tensor of a classifier out, in one forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sgps.synthesizer.adaptation import (
+    LayerStatistics,
+    absorb_statistics,
+    mix_statistics,
+    observe_statistics,
+)
+from sgps.synthesizer.generator import (
+    SHIFT_WIDTH,
+    GeneratedCodes,
+    Generator,
+    GeneratorConfig,
+)
+from sgps.synthesizer.head import LinearHead, SupportLabels, solve_head
+from sgps.synthesizer.tapped_network import (
+    InputNormalisation,
+    TappedNetwork,
+    build_tapped_network,
+    tap_widths,
+)
+from sgps.synthesizer.task_encoder import SupportTokens
+from sgps.synthesizer.weight_plan import plan_weights
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One synthesized classifier in functional form.
+
+    Attributes
+    ----------
+    tensors: every tensor of the target's body, by its state-dict name.
+    head: the linear head over the taps.
+    codes: the generator's own words for the task.
+    """
+
+    tensors: dict[str, Tensor]
+    head: LinearHead
+    codes: GeneratedCodes
+
+
+class Hypernetwork(nn.Module):
+    """A generator together with the frozen target network it writes for.
+
+    Shapes: S support images, Q queries, N classes, F text width. Images are uint8 of shape
+    (S, 3, H, W) at the configured resolution.
+    """
+
+    def __init__(self, config: GeneratorConfig, network: TappedNetwork) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.normalise = InputNormalisation(config.architecture)
+        self.plan = plan_weights(network.body)
+        self.generator = Generator(config, self.plan, network.body, tap_widths(network))
+
+    @classmethod
+    def create(cls, config: GeneratorConfig, *, pretrained: bool = True) -> Hypernetwork:
+        """Build an untrained hypernetwork; its classifiers are the base with a ridge head."""
+        return cls(config, build_tapped_network(config.architecture, pretrained=pretrained))
+
+    def base_tensors(self) -> dict[str, Tensor]:
+        """The frozen target's state dict, without the batch counters that nothing reads."""
+        return {
+            name: tensor
+            for name, tensor in self.network.body.state_dict(keep_vars=True).items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    def generate(self, images: Tensor, labels: SupportLabels, texts_NF: Tensor) -> Synthesis:
+        """Synthesize from support images (S, 3, H, W) and text embeddings (N, F)."""
+        inputs = self.normalise(images)
+        codes = cast(GeneratedCodes, self.generator(self.encode(inputs, labels, texts_NF)))
+        base = self.base_tensors()
+        tensors = base | self.generator.decode(codes, base)
+        support_taps, statistics = self._adapted_pass(tensors, inputs, labels, codes.mixing_L)
+        for name in self.plan.normalisations:
+            tensors[f"{name}.running_mean"] = statistics.means[name]
+            tensors[f"{name}.running_var"] = statistics.variances[name]
+        head = solve_head(support_taps, labels, codes.head, unit_rows=self.config.unit_rows)
+        return Synthesis(tensors, head, codes)
+
+    def encode(self, inputs: Tensor, labels: SupportLabels, texts_NF: Tensor) -> SupportTokens:
+        """One pass of the frozen base over normalised support images, without gradients."""
+        body = self.network.body
+        with torch.no_grad(), observe_statistics(body, labels.weights_S) as seen:
+            taps = self.network(inputs)
+        return SupportTokens(torch.cat(taps, dim=1).float(), labels, texts_NF, self._shifts(seen))
+
+    def taps(self, synthesis: Synthesis, images: Tensor) -> tuple[Tensor, ...]:
+        """Tap features of uint8 images (Q, 3, H, W) under the synthesized weights."""
+        tensors = absorb_statistics(
+            self.network.body, synthesis.tensors, self.plan.normalisations
+        )
+        return self._run(tensors, self.normalise(images))
+
+    def logits(self, synthesis: Synthesis, images: Tensor) -> Tensor:
+        """Logits (Q, N) of uint8 images (Q, 3, H, W)."""
+        return synthesis.head.logits(self.taps(synthesis, images))
+
+    def _run(self, tensors: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, ...]:
+        swapped = {f"body.{name}": tensor for name, tensor in tensors.items()}
+        outputs = functional_call(self.network, swapped, (inputs,))
+        return tuple(output.float() for output in outputs)
+
+    def _adapted_pass(
+        self,
+        tensors: dict[str, Tensor],
+        inputs: Tensor,
+        labels: SupportLabels,
+        mixing_L: Tensor,
+    ) -> tuple[tuple[Tensor, ...], LayerStatistics]:
+        mixing = {name: mixing_L[self.plan.layer_number(name)] for name in self.plan.normalisations}
+        with mix_statistics(self.network.body, labels.weights_S, mixing) as used:
+            taps = self._run(tensors, inputs)
+        return taps, used
+
+    def _shifts(self, seen: LayerStatistics) -> Tensor:
+        """Distance of the support's activations from the running statistics, (L, 4)."""
+        by_layer: dict[str, Tensor] = {}
+        modules = dict(self.network.body.named_modules())
+        for name in self.plan.normalisations:
+            module = modules[name]
+            assert isinstance(module, nn.BatchNorm2d)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            scale_C = (module.running_var + module.eps).sqrt()
+            offset_C = (seen.means[name] - module.running_mean) / scale_C
+            log_ratio_C = ((seen.variances[name] + module.eps) / scale_C.square()).log()
+            by_layer[name] = torch.stack(
+                [offset_C.abs().mean(), offset_C.square().mean().sqrt(),
+                 log_ratio_C.mean(), log_ratio_C.square().mean().sqrt()]
+            )  # fmt: skip
+        following = by_layer[self.plan.normalisations[-1]]
+        shifts: list[Tensor] = []
+        for layer in reversed(self.plan.layers):
+            following = by_layer.get(layer, following)
+            shifts.append(following)
+        stacked = torch.stack(shifts[::-1])
+        assert stacked.shape[1] == SHIFT_WIDTH
+        return stacked.float()

@@ -1,0 +1,147 @@
+"""Tensors and their description on disk: safetensors + JSON, sealed by digests.
+
+``<stem>.safetensors`` holds the tensors, ``<stem>.json`` the description with the digest of the
+tensors and a seal over itself, so that neither can be altered, swapped or cut unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from sgps.errors import IntegrityError, StoreError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class SealedContent:
+    """What a sealed pair of files holds."""
+
+    tensors: dict[str, Tensor]
+    description: dict[str, Any]
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, independent of the order of insertion."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
+        digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else _scalar(tensor))
+    return digest.hexdigest()
+
+
+def _scalar(tensor: Tensor) -> bytes:
+    return bytes(tensor.reshape(1).view(torch.uint8).numpy().data)
+
+
+def write_sealed(
+    folder: Path,
+    stem: str,
+    tensors: Mapping[str, Tensor],
+    description: Mapping[str, Any],
+    *,
+    file_format: str,
+) -> str:
+    """Write both files, each atomically, the description last; return the tensors' digest.
+
+    Raises
+    ------
+    StoreError: the folder cannot be written.
+    """
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    tensors_sha256 = digest_tensors(contiguous)
+    sealed = {
+        **description,
+        "format": file_format,
+        "tensors_sha256": tensors_sha256,
+    }
+    sealed["seal"] = _seal(sealed)
+    text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_atomically(folder / f"{stem}.safetensors", save_tensors(contiguous))
+        _write_atomically(folder / f"{stem}.json", text.encode())
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {folder}: {error.strerror or error}",
+            expected="a writable folder",
+            remedy="choose another folder or mend its rights",
+        ) from error
+    return tensors_sha256
+
+
+def read_sealed(folder: Path, stem: str, *, file_format: str) -> SealedContent:
+    """Read both files and check every digest.
+
+    Raises
+    ------
+    UnknownNameError: one of the files does not exist.
+    IntegrityError: a file is foreign, cut, corrupted or altered.
+    """
+    description = _read_description(folder / f"{stem}.json", file_format)
+    path = folder / f"{stem}.safetensors"
+    try:
+        tensors = load_tensors(_read(path))
+    except SafetensorError as error:
+        raise _altered(path, f"is no readable safetensors file ({error})") from error
+    if digest_tensors(tensors) != description["tensors_sha256"]:
+        raise _altered(path, "does not match the digest in its description")
+    return SealedContent(tensors, description)
+
+
+def _read_description(path: Path, file_format: str) -> dict[str, Any]:
+    try:
+        description = json.loads(_read(path))
+    except ValueError as error:
+        raise _altered(path, "is no readable JSON") from error
+    if not isinstance(description, dict) or description.get("format") != file_format:
+        raise _altered(path, f"is not of the format {file_format!r}")
+    seal = description.pop("seal", None)
+    if seal != _seal(description):
+        raise _altered(path, "does not match its seal")
+    return description
+
+
+def _seal(description: Mapping[str, Any]) -> str:
+    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _altered(path: Path, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path.name} {problem}",
+        expected="the file as SGPS wrote it",
+        remedy=f"restore {path} from its source",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UnknownNameError(f"there is no file {path}") from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""The public face: load a generator, synthesize classifiers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sgps.encoders.text import TextEncoder, load_text_encoder
+from sgps.errors import InputError
+from sgps.synthesizer.checkpoint import find_generator, load_generator
+from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
+from sgps.synthesizer.head import LinearHead, SupportLabels
+from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
+from sgps.synthesizer.sealed import digest_tensors
+from sgps.synthesizer.task import ClassSupport, Task
+
+DEFAULT_TEXT_ENCODER = "minilm"
+
+
+class Synthesizer:
+    """Turns tasks into classifiers with one forward pass of a meta-trained generator.
+
+    Parameters
+    ----------
+    hypernetwork: generator and target network.
+    name: what the generator is called in records.
+    sha256: digest of the generator's tensors; computed where it is not given.
+    text_encoder: name of the encoder of class descriptions.
+    lineage: facts of the training, kept with the checkpoint.
+    device: where synthesis runs.
+    """
+
+    def __init__(
+        self,
+        hypernetwork: Hypernetwork,
+        *,
+        name: str = "unnamed",
+        sha256: str | None = None,
+        text_encoder: str = DEFAULT_TEXT_ENCODER,
+        lineage: dict[str, Any] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self._hypernetwork = hypernetwork.to(self.device).eval().requires_grad_(False)
+        self._text_encoder_name = text_encoder
+        self.generator_name = name
+        self.generator_sha256 = sha256 or digest_tensors(hypernetwork.generator.state_dict())
+        self.lineage = lineage or {}
+
+    @classmethod
+    def load(
+        cls, checkpoint_or_name: str | Path = "default", *, device: str = "auto"
+    ) -> Synthesizer:
+        """Load a shipped generator by name or a checkpoint by path.
+
+        Raises
+        ------
+        UnknownNameError: there is no such generator.
+        IntegrityError: its files are foreign, corrupted or altered.
+        InputError: the device is not there.
+        """
+        folder = find_generator(checkpoint_or_name)
+        hypernetwork, description = load_generator(folder)
+        return cls(
+            hypernetwork,
+            name=description["name"],
+            sha256=description["tensors_sha256"],
+            text_encoder=description["text_encoder"],
+            lineage=description["lineage"],
+            device=choose_device(device),
+        )
+
+    @property
+    def architecture(self) -> str:
+        return self._hypernetwork.config.architecture
+
+    @property
+    def resolution(self) -> int:
+        return self._hypernetwork.config.resolution
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
+        return load_text_encoder(self._text_encoder_name)
+
+    def synthesize(self, task: Task) -> SynthesizedClassifier:
+        """Synthesize every parameter of a classifier for ``task``, without a gradient step.
+
+        The order of the support images changes nothing; the order of the classes only that of the
+        outputs.
+        """
+        started = time.perf_counter()
+        canonical = task.canonical()
+        images, labels = self._support(canonical.classes)
+        texts_NF = self._encode_texts([support.description for support in canonical.classes])
+        with torch.inference_mode():
+            synthesis = self._hypernetwork.generate(images, labels, texts_NF)
+        order = torch.tensor(canonical.position, device=self.device)
+        head = synthesis.head
+        return SynthesizedClassifier(
+            synthesis.tensors,
+            LinearHead(
+                head.centre_D, head.scale_D, head.weight_ND[order], head.bias_N[order],
+                head.unit_rows,
+            ),
+            class_names=task.class_names,
+            architecture=self.architecture,
+            resolution=self.resolution,
+            taps=self._hypernetwork.network.taps,
+            details=self._details(synthesis, labels, time.perf_counter() - started),
+            device=self.device,
+        )  # fmt: skip
+
+    def _support(self, classes: Sequence[ClassSupport]) -> tuple[Tensor, SupportLabels]:
+        images = images_to_tensor(
+            [pixels for support in classes for pixels in support.images], self.resolution
+        )
+        numbers = [number for number, support in enumerate(classes) for _ in support.images]
+        labels = SupportLabels(torch.tensor(numbers, device=self.device), len(classes))
+        return images.to(self.device), labels
+
+    def _encode_texts(self, texts: Sequence[str]) -> Tensor:
+        width = self._hypernetwork.config.text_width
+        if not any(text.strip() for text in texts):
+            return torch.zeros(len(texts), width, device=self.device)
+        return self._text_encoder.encode(list(texts)).to(self.device)
+
+    def _details(
+        self, synthesis: Synthesis, labels: SupportLabels, seconds: float
+    ) -> dict[str, Any]:
+        codes = synthesis.codes
+        return {
+            "generator": self.generator_name,
+            "generator_sha256": self.generator_sha256,
+            "text_encoder": self._text_encoder_name,
+            "device": str(self.device),
+            "seconds": seconds,
+            "shots": [int(shots) for shots in labels.shots_N],
+            "tap_weights": [round(float(w.exp()), 6) for w in codes.head.log_tap_weights_T],
+            "ridge": float(codes.head.log_ridge.exp()),
+            "temperature": float(codes.head.log_temperature.exp()),
+            "text_prior_norm": float(codes.head.text_weights_ND.norm()),
+            "gate_mean": float(codes.gates_L.mean()),
+            "statistics_mixing_mean": float(codes.mixing_L.mean()),
+        }
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    InputError: the name is unknown, or no CUDA device is there.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device {name!r}", expected="auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("no CUDA device is here", remedy="choose --device cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -1,0 +1,125 @@
+"""The target network's body, with pooled outputs of some of its blocks ("taps")."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from sgps.encoders.target_networks import create_target_network, input_statistics
+from sgps.errors import UnknownNameError
+
+LAST = -1
+"""Tap number of the last features, those that timm's own classifier sees."""
+
+_TAP_DEPTHS = (1 / 3, 2 / 3, 0.9)
+
+
+class TappedNetwork(nn.Module):
+    """A timm EfficientNet body that returns pooled features of several depths.
+
+    Parameters
+    ----------
+    body: a timm EfficientNet (Lite, B, V2) without classifier.
+    taps: block numbers, counted over all stages, in ascending order, then ``LAST``.
+
+    ``forward`` takes normalised images of shape (Q, 3, H, W) and returns a tuple with one tensor
+    of shape (Q, D_t) a tap: the spatial mean and standard deviation of a block's channels
+    (D_t = 2 C), or the average-pooled last features (D_t = C).
+    """
+
+    def __init__(self, body: nn.Module, taps: tuple[int, ...]) -> None:
+        super().__init__()
+        self.body = body
+        self.taps = taps
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        body = cast(Any, self.body)
+        features = body.bn1(body.conv_stem(images))
+        pooled: list[Tensor] = []
+        number = 0
+        for stage in body.blocks:
+            for block in stage:
+                features = block(features)
+                if number in self.taps:
+                    pooled.append(_mean_and_deviation(features))
+                number += 1
+        if LAST in self.taps:
+            last = body.bn2(body.conv_head(features))
+            pooled.append(last.mean(dim=(2, 3)))
+        return tuple(pooled)
+
+
+def spatial_moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and mean square (B, C) over the positions of (B, C, H, W) features.
+
+    Two plain reductions: on a CPU ``torch.var_mean`` takes ten times as long as they do.
+    """
+    return features.mean(dim=(2, 3)), features.square().mean(dim=(2, 3))
+
+
+def _mean_and_deviation(features: Tensor) -> Tensor:
+    mean, square = spatial_moments(features)
+    variance = (square - mean.square()).clamp_min(0)
+    return torch.cat([mean, (variance + 1e-6).sqrt()], dim=1)
+
+
+def default_taps(body: nn.Module) -> tuple[int, ...]:
+    """Blocks at a third, two thirds and nine tenths of the depth, then the last features."""
+    blocks = sum(len(stage) for stage in cast(Any, body).blocks)
+    return (*(int(blocks * depth) for depth in _TAP_DEPTHS), LAST)
+
+
+def build_tapped_network(
+    architecture: str,
+    *,
+    taps: tuple[int, ...] | None = None,
+    pretrained: bool = True,
+) -> TappedNetwork:
+    """Build the frozen, tapped body of a timm EfficientNet in eval mode.
+
+    Raises
+    ------
+    UnknownNameError: the name is not known to timm, or is not of the EfficientNet family.
+    """
+    body = create_target_network(architecture, pretrained=pretrained)
+    missing = [
+        name
+        for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2")
+        if not hasattr(body, name)
+    ]
+    if missing:
+        raise UnknownNameError(
+            f"target network {architecture!r} is no EfficientNet (it has no {missing[0]})",
+            expected="a timm EfficientNet: tf_efficientnet_lite0, tf_efficientnetv2_s, ...",
+        )
+    return TappedNetwork(body, taps or default_taps(body)).eval().requires_grad_(False)
+
+
+def tap_widths(network: TappedNetwork, resolution: int = 64) -> tuple[int, ...]:
+    """Feature width D_t of each tap, found by one forward pass on an empty image."""
+    reference = next(network.parameters())
+    with torch.no_grad():
+        outputs = network(reference.new_zeros(1, 3, resolution, resolution))
+    return tuple(int(output.shape[1]) for output in outputs)
+
+
+class InputNormalisation(nn.Module):
+    """Turn uint8 RGB images into the target network's input range.
+
+    ``forward`` takes (Q, 3, H, W) uint8 and returns float of the same shape,
+    ``(x / 255 - mean) / std`` with the channel statistics of ``architecture``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__()
+        mean, std = input_statistics(architecture)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
