@@ -45,14 +45,10 @@ def save_generator(
         "text_encoder": text_encoder,
         "lineage": dict(lineage),
     }
-    return write_sealed(
-        folder, GENERATOR_STEM, tensors, description, file_format=GENERATOR_FORMAT
-    )
+    return write_sealed(folder, GENERATOR_STEM, tensors, description, file_format=GENERATOR_FORMAT)
 
 
-def load_generator(
-    folder: Path, *, pretrained: bool = True
-) -> tuple[Hypernetwork, dict[str, Any]]:
+def load_generator(folder: Path, *, pretrained: bool = True) -> tuple[Hypernetwork, dict[str, Any]]:
     """Read a generator and build the target network it was trained for.
 
     Raises

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError
-from sgps.synthesizer.head import LinearHead
+from sgps.synthesizer.head import LinearHead, fold_single_tap
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 from sgps.synthesizer.tapped_network import LAST, InputNormalisation, build_tapped_network
 from sgps.synthesizer.task import Pixels
@@ -57,7 +57,7 @@ class SynthesizedClassifier:
         self.details = dict(details)
         self.device = torch.device(device)
         self._body = {name: tensor.detach().cpu() for name, tensor in body.items()}
-        self._head = _to_device(head, torch.device("cpu"))
+        self._head = head.to(torch.device("cpu"))
         self.weights_sha256 = digest_tensors(self._all_tensors())
         with torch.device("meta"):
             self._network = build_tapped_network(architecture, taps=self.taps, pretrained=False)
@@ -83,7 +83,7 @@ class SynthesizedClassifier:
         """
         if len(images) == 0:
             raise InputError("no image to predict", expected="at least one image")
-        head = _to_device(self._head, self.device)
+        head = self._head.to(self.device)
         rows: list[Tensor] = []
         with torch.inference_mode():
             for start in range(0, len(images), batch):
@@ -101,8 +101,7 @@ class SynthesizedClassifier:
         """
         body = self.body_state_dict()
         if self.taps == (LAST,) and not self._head.unit_rows:
-            weight_ND = self._head.weight_ND * self._head.scale_D
-            bias_N = self._head.bias_N - weight_ND @ self._head.centre_D
+            weight_ND, bias_N = fold_single_tap(self._head)
             return body | {"classifier.weight": weight_ND, "classifier.bias": bias_N}
         return body | self._head_tensors()
 
@@ -135,7 +134,9 @@ class SynthesizedClassifier:
         )
 
     @classmethod
-    def load(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> SynthesizedClassifier:
+    def load(
+        cls, folder: Path | str, *, device: torch.device | str = "cpu"
+    ) -> SynthesizedClassifier:
         """Read a saved classifier.
 
         Raises
@@ -145,12 +146,12 @@ class SynthesizedClassifier:
         """
         content = read_sealed(Path(folder), _STEM, file_format=CLASSIFIER_FORMAT)
         tensors, description = content.tensors, content.description
-        head = LinearHead(
-            *(tensors.pop(f"head.{name}") for name in _HEAD_TENSORS),
+        head = LinearHead.from_tensors(
+            {name: tensors[f"head.{name}"] for name in _HEAD_TENSORS},
             unit_rows=description["unit_rows"],
         )
         return cls(
-            tensors,
+            {key: tensor for key, tensor in tensors.items() if not key.startswith("head.")},
             head,
             class_names=description["class_names"],
             architecture=description["architecture"],
@@ -161,9 +162,7 @@ class SynthesizedClassifier:
         )
 
     def _head_tensors(self) -> dict[str, Tensor]:
-        head = self._head
-        values = (head.centre_D, head.scale_D, head.weight_ND, head.bias_N)
-        return {f"head.{name}": value for name, value in zip(_HEAD_TENSORS, values, strict=True)}
+        return {f"head.{name}": tensor for name, tensor in self._head.tensors().items()}
 
     def _all_tensors(self) -> dict[str, Tensor]:
         return self._body | self._head_tensors()
@@ -184,8 +183,3 @@ def images_to_tensor(images: Sequence[Pixels] | Pixels, resolution: int) -> Tens
             )
     squares = np.stack([resize_and_crop(pixels, resolution) for pixels in images])
     return torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous()
-
-
-def _to_device(head: LinearHead, device: torch.device) -> LinearHead:
-    tensors = (head.centre_D, head.scale_D, head.weight_ND, head.bias_N)
-    return LinearHead(*(tensor.detach().to(device) for tensor in tensors), head.unit_rows)

@@ -133,7 +133,9 @@ class Generator(nn.Module):
             residual_W = bounded(codes.codes_LR[tensor.layer] @ self.decoders[number])
             shared = codes.gates_L[tensor.layer] * self.deltas[number]
             weight = base[tensor.name]
-            tensors[tensor.name] = weight + shared + self._residual(number, tensor, weight, residual_W)
+            tensors[tensor.name] = (
+                weight + shared + self._residual(number, tensor, weight, residual_W)
+            )
         return tensors
 
     def _residual(

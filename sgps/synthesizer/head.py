@@ -5,7 +5,8 @@ Shapes: S support images, Q queries, N classes, D features over all taps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,23 +20,27 @@ class SupportLabels:
     ----------
     class_S: class number of each image, in [0, N).
     ways: N.
+    dtype: of what is derived from them.
     """
 
     class_S: Tensor
     ways: int
+    dtype: torch.dtype = torch.float32
 
     @property
     def one_hot_SN(self) -> Tensor:
-        return torch.nn.functional.one_hot(self.class_S, self.ways).float()
+        """One-hot labels (S, N)."""
+        return torch.nn.functional.one_hot(self.class_S, self.ways).to(self.dtype)
 
     @property
     def shots_N(self) -> Tensor:
+        """Number of images of each class, (N,)."""
         return self.one_hot_SN.sum(dim=0)
 
     @property
     def weights_S(self) -> Tensor:
         """Class-balanced image weights: each class weighs 1 / N, all images together 1."""
-        return (1.0 / (self.shots_N * self.ways))[self.class_S]
+        return (self.shots_N * self.ways).reciprocal()[self.class_S]
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,38 @@ class LinearHead:
     bias_N: Tensor
     unit_rows: bool
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The head's tensors by name: centre (D,), scale (D,), weight (N, D), bias (N,)."""
+        return {
+            "centre": self.centre_D,
+            "scale": self.scale_D,
+            "weight": self.weight_ND,
+            "bias": self.bias_N,
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], *, unit_rows: bool) -> LinearHead:
+        """The inverse of :meth:`tensors`."""
+        return cls(
+            tensors["centre"], tensors["scale"], tensors["weight"], tensors["bias"], unit_rows
+        )
+
+    def to(self, device: torch.device) -> LinearHead:
+        """The head on another device, cut off from any gradient."""
+        moved = {name: tensor.detach().to(device) for name, tensor in self.tensors().items()}
+        return LinearHead.from_tensors(moved, unit_rows=self.unit_rows)
+
+    def reordered(self, order_N: Tensor) -> LinearHead:
+        """The head whose output i is this one's output ``order_N[i]``."""
+        return replace(self, weight_ND=self.weight_ND[order_N], bias_N=self.bias_N[order_N])
+
     def features(self, taps: tuple[Tensor, ...]) -> Tensor:
+        """Rows (Q, D) that the linear layer sees, from taps of (Q, D_t) each."""
         rows = (torch.cat(taps, dim=1) - self.centre_D) * self.scale_D
         return torch.nn.functional.normalize(rows, dim=1, eps=1e-6) if self.unit_rows else rows
 
     def logits(self, taps: tuple[Tensor, ...]) -> Tensor:
+        """Logits (Q, N) from taps of (Q, D_t) each."""
         return self.features(taps) @ self.weight_ND.T + self.bias_N
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -79,6 +79,7 @@ class Hypernetwork(nn.Module):
     def generate(self, images: Tensor, labels: SupportLabels, texts_NF: Tensor) -> Synthesis:
         """Synthesize from support images (S, 3, H, W) and text embeddings (N, F)."""
         inputs = self.normalise(images)
+        labels = replace(labels, dtype=texts_NF.dtype)
         codes = cast(GeneratedCodes, self.generator(self.encode(inputs, labels, texts_NF)))
         base = self.base_tensors()
         tensors = base | self.generator.decode(codes, base)
@@ -94,13 +95,13 @@ class Hypernetwork(nn.Module):
         body = self.network.body
         with torch.no_grad(), observe_statistics(body, labels.weights_S) as seen:
             taps = self.network(inputs)
-        return SupportTokens(torch.cat(taps, dim=1).float(), labels, texts_NF, self._shifts(seen))
+        return SupportTokens(
+            torch.cat(taps, dim=1).to(texts_NF.dtype), labels, texts_NF, self._shifts(seen)
+        )
 
     def taps(self, synthesis: Synthesis, images: Tensor) -> tuple[Tensor, ...]:
         """Tap features of uint8 images (Q, 3, H, W) under the synthesized weights."""
-        tensors = absorb_statistics(
-            self.network.body, synthesis.tensors, self.plan.normalisations
-        )
+        tensors = absorb_statistics(self.network.body, synthesis.tensors, self.plan.normalisations)
         return self._run(tensors, self.normalise(images))
 
     def logits(self, synthesis: Synthesis, images: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class Hypernetwork(nn.Module):
     def _run(self, tensors: dict[str, Tensor], inputs: Tensor) -> tuple[Tensor, ...]:
         swapped = {f"body.{name}": tensor for name, tensor in tensors.items()}
         outputs = functional_call(self.network, swapped, (inputs,))
-        return tuple(output.float() for output in outputs)
+        return tuple(output.to(self.normalise.mean.dtype) for output in outputs)
 
     def _adapted_pass(
         self,
@@ -147,4 +148,4 @@ class Hypernetwork(nn.Module):
             shifts.append(following)
         stacked = torch.stack(shifts[::-1])
         assert stacked.shape[1] == SHIFT_WIDTH
-        return stacked.float()
+        return stacked

@@ -15,7 +15,7 @@ from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
 from sgps.synthesizer.checkpoint import find_generator, load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
-from sgps.synthesizer.head import LinearHead, SupportLabels
+from sgps.synthesizer.head import SupportLabels
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.task import ClassSupport, Task
@@ -78,10 +78,12 @@ class Synthesizer:
 
     @property
     def architecture(self) -> str:
+        """The timm name of the target network."""
         return self._hypernetwork.config.architecture
 
     @property
     def resolution(self) -> int:
+        """Side of the square input image, in pixels."""
         return self._hypernetwork.config.resolution
 
     @cached_property
@@ -101,20 +103,16 @@ class Synthesizer:
         with torch.inference_mode():
             synthesis = self._hypernetwork.generate(images, labels, texts_NF)
         order = torch.tensor(canonical.position, device=self.device)
-        head = synthesis.head
         return SynthesizedClassifier(
             synthesis.tensors,
-            LinearHead(
-                head.centre_D, head.scale_D, head.weight_ND[order], head.bias_N[order],
-                head.unit_rows,
-            ),
+            synthesis.head.reordered(order),
             class_names=task.class_names,
             architecture=self.architecture,
             resolution=self.resolution,
             taps=self._hypernetwork.network.taps,
             details=self._details(synthesis, labels, time.perf_counter() - started),
             device=self.device,
-        )  # fmt: skip
+        )
 
     def _support(self, classes: Sequence[ClassSupport]) -> tuple[Tensor, SupportLabels]:
         images = images_to_tensor(

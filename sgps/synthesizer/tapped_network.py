@@ -35,6 +35,7 @@ class TappedNetwork(nn.Module):
         self.taps = taps
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Pooled features of each tap; see the class."""
         body = cast(Any, self.body)
         features = body.bn1(body.conv_stem(images))
         pooled: list[Tensor] = []
@@ -122,4 +123,5 @@ class InputNormalisation(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Normalised float images; see the class."""
         return (images.to(self.mean.dtype) / 255 - self.mean) / self.std

@@ -62,6 +62,7 @@ class Task:
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order they were given."""
         return tuple(support.name for support in self.classes)
 
     def canonical(self) -> CanonicalSupport:
@@ -119,7 +120,12 @@ def _check_class(support: ClassSupport) -> None:
             remedy="add an image or remove the class",
         )
     for number, pixels in enumerate(support.images):
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        if (
+            pixels.dtype != np.uint8
+            or pixels.ndim != 3
+            or pixels.shape[2] != 3
+            or 0 in pixels.shape
+        ):
             raise RequestError(
                 f"class {support.name!r}, image {number}: {pixels.dtype} of shape {pixels.shape}",
                 expected="uint8 of shape (height, width, 3)",

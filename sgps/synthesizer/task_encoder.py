@@ -53,6 +53,7 @@ class TaskEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: SupportTokens) -> Tensor:
+        """The task vector (E,)."""
         class_tokens_NE = self._class_tokens(tokens)
         for block in self.blocks:
             class_tokens_NE = block(class_tokens_NE)
@@ -69,12 +70,13 @@ class TaskEncoder(nn.Module):
             shots_N.unsqueeze(1)
         )
         counts_N2 = count_features(tokens.labels)
-        return (
+        tokens_NE: Tensor = (
             mean_NE
             + self.spread_projection(spread_NE)
             + self.text_projection(tokens.texts_NF)
             + self.count_projection(counts_N2)
         )
+        return tokens_NE
 
 
 def count_features(labels: SupportLabels) -> Tensor:

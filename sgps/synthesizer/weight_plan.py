@@ -67,6 +67,7 @@ class WeightPlan:
     """Names of the batch-normalisation layers, in the order of ``layers``."""
 
     def layer_number(self, name: str) -> int:
+        """Number of the layer called ``name``."""
         return self.layers.index(name)
 
 
@@ -100,9 +101,7 @@ def plan_weights(body: nn.Module) -> WeightPlan:
                 expected="a body of Conv2d and BatchNorm2d layers",
             )
         if "bias" in own:
-            tensors.append(
-                PlannedTensor(f"{name}.bias", layer, Rule.OFFSET, own["bias"].numel())
-            )
+            tensors.append(PlannedTensor(f"{name}.bias", layer, Rule.OFFSET, own["bias"].numel()))
     return WeightPlan(tuple(tensors), tuple(layers), tuple(normalisations))
 
 

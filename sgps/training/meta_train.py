@@ -1,0 +1,333 @@
+"""The meta-training loop: one for CPU and GPU, resumable at any point.
+
+Minimises the query cross-entropy of synthesized classifiers over episodes,
+``min_theta E[L(T(x; H(c; theta)), y)]`` (arXiv 2511.14082). All randomness of episode n comes from
+(seed, n), so a resumed run goes on bit for bit like one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgps.datasets.descriptions import DescriptionLibrary
+from sgps.datasets.storage import StoredDataset
+from sgps.encoders.text import load_text_encoder
+from sgps.episodes import ClassPool, Episode, EpisodeSpec, sample_episode
+from sgps.errors import InputError
+from sgps.synthesizer.checkpoint import save_generator
+from sgps.synthesizer.hypernetwork import Hypernetwork
+from sgps.synthesizer.synthesizer import choose_device
+from sgps.training.augmentation import augment_episode
+from sgps.training.config import MetaTrainingConfig
+from sgps.training.image_bank import EpisodeTensors, ImageBank, build_pools, data_digest
+from sgps.training.state import RunProgress, load_state, save_state
+from sgps.training.validation import ValidationScores, validate, validation_episodes
+
+MetricSink = Callable[[Mapping[str, float], int], None]
+ProgressSink = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    checkpoint: folder with ``generator.safetensors`` and ``generator.json``.
+    best_accuracy: validation accuracy of the generator that was kept.
+    best_episode: after how many episodes it was reached.
+    episodes_done: episodes trained on, over all resumptions.
+    generator_sha256: digest of the kept generator's tensors.
+    seconds: time of this process in the loop.
+    """
+
+    checkpoint: Path
+    best_accuracy: float
+    best_episode: int
+    episodes_done: int
+    generator_sha256: str
+    seconds: float
+
+
+def meta_train(
+    config: MetaTrainingConfig,
+    datasets: Sequence[StoredDataset],
+    descriptions: DescriptionLibrary | None,
+    folder: Path,
+    *,
+    name: str = "candidate",
+    metrics: MetricSink | None = None,
+    progress: ProgressSink | None = None,
+    stop_after: int | None = None,
+) -> TrainingResult:
+    """Meta-train a generator, or go on with the run that ``folder`` holds.
+
+    Parameters
+    ----------
+    config: all settings.
+    datasets: stored datasets; only images with a training or validation role are read.
+    descriptions: class descriptions; None trains without text.
+    folder: where states and the best generator are kept.
+    name: what the generator is called.
+    metrics: called with scalar metrics and the episode number.
+    progress: called with (episodes done, episodes in all, a short status).
+    stop_after: end after this episode without finishing the run, as a kill would.
+
+    Raises
+    ------
+    InputError: no dataset fits, or the folder holds a run with other settings or data.
+    StoreError: the folder cannot be written.
+    """
+    run = _Run(config, datasets, descriptions, folder, name)
+    started = time.perf_counter()
+    run.restore()
+    while not run.finished and (stop_after is None or run.progress.next_episode < stop_after):
+        run.advance(metrics, progress)
+    return run.result(time.perf_counter() - started)
+
+
+class _Run:
+    """One run: what it needs, where it stands and how it takes a step."""
+
+    def __init__(
+        self,
+        config: MetaTrainingConfig,
+        datasets: Sequence[StoredDataset],
+        descriptions: DescriptionLibrary | None,
+        folder: Path,
+        name: str,
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.name = name
+        self.device = choose_device(config.device)
+        self.datasets = list(datasets)
+        self.spec = EpisodeSpec(
+            n_way=(config.min_ways, config.max_ways),
+            k_shot=(config.min_shots, config.max_shots),
+            n_query=config.queries,
+            unequal_shots=True,
+        )
+        self.pools = build_pools(datasets, config.train_roles, config.max_shots + 1)
+        validation_role, validation_pools = _validation_pools(datasets, config)
+        self.validation_role = validation_role
+        self.validation_set = validation_episodes(
+            validation_pools, count=config.validation_episodes, seed=config.seed + 1
+        )
+        encoder = load_text_encoder(config.text_encoder)
+        self.bank = ImageBank.read(
+            datasets,
+            roles=(*config.train_roles, validation_role),
+            resolution=config.generator.resolution,
+            descriptions=descriptions,
+            text_encoder=encoder,
+        ).to(self.device)
+        torch.manual_seed(config.seed)
+        self.hypernetwork = Hypernetwork.create(config.generator, pretrained=config.pretrained)
+        self._standardise_tokens()
+        self.hypernetwork.to(self.device)
+        if config.compile:
+            self.hypernetwork.network.compile()
+        self.optimiser = _build_optimiser(self.hypernetwork, config)
+        self.progress = RunProgress()
+        self.best_sha256 = ""
+        self.run_digest = f"{config.digest()}:{data_digest(datasets)}"
+        self._losses: list[float] = []
+
+    @property
+    def finished(self) -> bool:
+        progress = self.progress
+        return (
+            progress.next_episode >= self.config.episodes
+            or progress.stale_validations >= self.config.patience
+        )
+
+    def restore(self) -> None:
+        self.progress = load_state(
+            self.folder, self.hypernetwork.generator, self.optimiser, run_digest=self.run_digest
+        )
+
+    def advance(self, metrics: MetricSink | None, progress: ProgressSink | None) -> None:
+        """One optimiser step, and what is due after it."""
+        config = self.config
+        first = self.progress.next_episode
+        if first == 0:
+            self._validate(0, metrics)
+        last = min(first + config.episodes_per_step, config.episodes)
+        loss = self._step(range(first, last))
+        self.progress.next_episode = last
+        self._losses.append(loss)
+        if progress:
+            status = f"loss {loss:.3f}, best {self.progress.best_score:.4f}"
+            progress(last, config.episodes, status)
+        crossed = first // config.validate_every != last // config.validate_every
+        if crossed or last == config.episodes:
+            self._validate(last, metrics)
+        if (
+            crossed
+            or last == config.episodes
+            or first // config.checkpoint_every != last // config.checkpoint_every
+        ):
+            save_state(
+                self.folder,
+                self.hypernetwork.generator,
+                self.optimiser,
+                self.progress,
+                run_digest=self.run_digest,
+            )
+
+    def result(self, seconds: float) -> TrainingResult:
+        return TrainingResult(
+            checkpoint=self.folder,
+            best_accuracy=self.progress.best_score,
+            best_episode=self.progress.best_episode,
+            episodes_done=self.progress.next_episode,
+            generator_sha256=self.best_sha256,
+            seconds=seconds,
+        )
+
+    def _step(self, numbers: range) -> float:
+        config = self.config
+        factor = _learning_factor(numbers[0] // config.episodes_per_step, config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak_rate"] * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        total = 0.0
+        for number in numbers:
+            loss = self._episode_loss(number) / len(numbers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        self.optimiser.step()
+        return total
+
+    def _episode_loss(self, number: int) -> Tensor:
+        config = self.config
+        episode = sample_episode(self.pools, self.spec, seed=config.seed, number=number)
+        tensors = self._training_tensors(episode, number)
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            synthesis = self.hypernetwork.generate(
+                tensors.support, tensors.labels, tensors.texts_NF
+            )
+            logits_QN = self.hypernetwork.logits(synthesis, tensors.query)
+        return torch.nn.functional.cross_entropy(
+            logits_QN.float(), tensors.query_labels_Q, label_smoothing=config.label_smoothing
+        )
+
+    def _training_tensors(self, episode: Episode, number: int) -> EpisodeTensors:
+        random = np.random.default_rng([self.config.seed, number, 7])
+        with_texts = bool(random.random() >= self.config.text_dropout)
+        tensors = self.bank.episode(episode, with_texts=with_texts)
+        if not self.config.augment:
+            return tensors
+        return augment_episode(tensors, int(random.integers(2**62)))
+
+    def _validate(self, episode: int, metrics: MetricSink | None) -> None:
+        scores = validate(self.hypernetwork, self.bank, self.validation_set)
+        train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
+        self._losses.clear()
+        progress = self.progress
+        progress.history.append(
+            {
+                "episode": episode,
+                "train_loss": None if math.isnan(train_loss) else train_loss,
+                "accuracy": scores.accuracy,
+                "loss": scores.loss,
+                "by_dataset": dict(scores.by_dataset),
+            }
+        )
+        if scores.accuracy > progress.best_score:
+            progress.best_score = scores.accuracy
+            progress.best_episode = episode
+            progress.stale_validations = 0
+            self.best_sha256 = self._save_best(scores)
+        else:
+            progress.stale_validations += 1
+        if metrics:
+            values = {"validation/accuracy": scores.accuracy, "validation/loss": scores.loss}
+            if not math.isnan(train_loss):
+                values["train/loss"] = train_loss
+            metrics(values, episode)
+
+    def _save_best(self, scores: ValidationScores) -> str:
+        return save_generator(
+            self.hypernetwork,
+            self.folder,
+            name=self.name,
+            text_encoder=self.config.text_encoder,
+            lineage=self._lineage(scores),
+        )
+
+    def _lineage(self, scores: ValidationScores) -> dict[str, Any]:
+        return {
+            "config": self.config.record(),
+            "data_sha256": data_digest(self.datasets),
+            "datasets": {d.name: d.digest for d in self.datasets},
+            "trained_on": [pool.domain for pool in self.pools],
+            "validated_on": {"role": self.validation_role, "scores": dict(scores.by_dataset)},
+            "validation_accuracy": scores.accuracy,
+            "episodes": self.progress.best_episode,
+        }
+
+    @torch.no_grad()
+    def _standardise_tokens(self, count: int = 64) -> None:
+        """Set the token statistics from the first ``count`` episodes' support images."""
+        encoder = self.hypernetwork.generator.task_encoder
+        hypernetwork = self.hypernetwork.to(self.device)
+        rows: list[Tensor] = []
+        for number in range(count):
+            episode = sample_episode(
+                self.pools, self.spec, seed=self.config.seed + 2, number=number
+            )
+            images = self.bank.episode(episode, with_texts=False).support[:4]
+            rows.append(torch.cat(hypernetwork.network(hypernetwork.normalise(images)), 1))
+        features = torch.cat(rows).float()
+        encoder.feature_mean.copy_(features.mean(dim=0))
+        encoder.feature_std.copy_(features.std(dim=0).clamp_min(1e-3))
+
+
+def _validation_pools(
+    datasets: Sequence[StoredDataset], config: MetaTrainingConfig
+) -> tuple[str, list[ClassPool]]:
+    for role in config.validation_roles:
+        try:
+            return role, build_pools(datasets, (role,), max(2, config.max_shots + 1))
+        except InputError:
+            continue
+    roles = " or ".join(config.validation_roles)
+    raise InputError(
+        f"no dataset has images of role {roles}",
+        expected="at least one dataset to stop and select on",
+        remedy="ingest one, or give other validation roles",
+    )
+
+
+def _build_optimiser(hypernetwork: Hypernetwork, config: MetaTrainingConfig) -> torch.optim.AdamW:
+    deltas: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
+    for name, parameter in hypernetwork.generator.named_parameters():
+        (deltas if name.startswith("deltas.") else others).append(parameter)
+    groups = [
+        {"params": others, "lr": config.generator_rate, "peak_rate": config.generator_rate},
+        {"params": deltas, "lr": config.delta_rate, "peak_rate": config.delta_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def _learning_factor(step: int, config: MetaTrainingConfig) -> float:
+    """Linear warm-up, then a cosine down to 5 %."""
+    steps = math.ceil(config.episodes / config.episodes_per_step)
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sgps.datasets.descriptions import DescriptionLibrary
+from sgps.datasets.storage import StoredDataset
+from sgps.errors import InputError
+from sgps.synthesizer.sealed import read_sealed
+from sgps.training import MetaTrainingConfig, meta_train
+from sgps.training.state import STATE_FORMAT
+
+
+def final_state(folder: Path) -> dict[str, object]:
+    newest = max(path.stem for path in folder.glob("state-*.json"))
+    return dict(read_sealed(folder, newest, file_format=STATE_FORMAT).tensors)
+
+
+def assert_same_tensors(left: Path, right: Path) -> None:
+    ours, theirs = final_state(left), final_state(right)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not ours[name].equal(theirs[name])] == []
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    whole = meta_train(config, [phantoms], descriptions, straight)
+    meta_train(config, [phantoms], descriptions, stopped, stop_after=5)
+    newest = max(stopped.glob("state-*.safetensors"))
+    newest.write_bytes(newest.read_bytes()[:1000])  # killed while writing
+    resumed = meta_train(config, [phantoms], descriptions, stopped)
+    assert whole.episodes_done == resumed.episodes_done == config.episodes
+    assert whole.best_accuracy == resumed.best_accuracy
+    assert_same_tensors(straight, stopped)
+
+
+def test_reports_progress_and_metrics(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    seen: list[tuple[int, int]] = []
+    logged: list[tuple[int, set[str]]] = []
+    result = meta_train(
+        config,
+        [phantoms],
+        descriptions,
+        tmp_path,
+        name="g",
+        progress=lambda done, total, _status: seen.append((done, total)),
+        metrics=lambda values, episode: logged.append((episode, set(values))),
+    )
+    assert seen == [(2, 8), (4, 8), (6, 8), (8, 8)]
+    assert [episode for episode, _ in logged] == [0, 4, 8]
+    assert logged[1][1] == {"validation/accuracy", "validation/loss", "train/loss"}
+    assert 0 <= result.best_accuracy <= 1
+    assert (result.checkpoint / "generator.json").is_file()
+    description = read_sealed(tmp_path, "generator", file_format="sgps-generator-1").description
+    assert description["name"] == "g"
+    assert description["tensors_sha256"] == result.generator_sha256
+    assert description["lineage"]["validated_on"]["role"] == "novel_val"
+    assert description["lineage"]["datasets"] == {phantoms.name: phantoms.digest}
+
+
+def test_stops_early(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    patient = config.model_copy(
+        update={"episodes": 400, "validate_every": 2, "patience": 1, "delta_rate": 0.0,
+                "generator_rate": 1e-12}
+    )  # fmt: skip
+    result = meta_train(patient, [phantoms], descriptions, tmp_path)
+    assert result.episodes_done == 2
+    assert result.best_episode == 0
+
+
+def test_refuses_to_resume_with_other_settings(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    meta_train(config, [phantoms], descriptions, tmp_path, stop_after=2)
+    other = config.model_copy(update={"seed": 1})
+    with pytest.raises(InputError, match="another configuration or other data"):
+        meta_train(other, [phantoms], descriptions, tmp_path)
+
+
+def test_needs_images_to_validate_on(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    blind = config.model_copy(update={"validation_roles": ("meta_val",)})
+    with pytest.raises(InputError, match="no dataset has images of role meta_val"):
+        meta_train(blind, [phantoms], descriptions, tmp_path)
+
+
+def test_never_reads_novel_test_images(
+    config: MetaTrainingConfig, phantoms: StoredDataset, monkeypatch: pytest.MonkeyPatch,
+    descriptions: DescriptionLibrary, tmp_path: Path,
+) -> None:  # fmt: skip
+    read: list[int] = []
+    original = StoredDataset.images
+
+    def spy(self: StoredDataset, size: int, indices: list[int]) -> object:
+        read.extend(indices)
+        return original(self, size, indices)
+
+    monkeypatch.setattr(StoredDataset, "images", spy)
+    meta_train(config, [phantoms], descriptions, tmp_path, stop_after=2)
+    assert read
+    assert set(phantoms.frame.loc[read, "role"]) == {"meta_train", "novel_val"}
+    assert "novel_test" in set(phantoms.frame["role"])
