@@ -1,0 +1,94 @@
+"""95 % intervals of figures that were measured on many episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from sgps.errors import InputError
+from sgps.evaluation.metrics import CalibrationBins
+
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """A figure and the two ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def mean_interval(values: ArrayLike) -> Interval:
+    """Return the mean of values of shape (E,) with its interval by Student's t.
+
+    Raises
+    ------
+    InputError: there are fewer than two values.
+    """
+    values_E = np.asarray(values, dtype=np.float64)
+    count = len(values_E)
+    if count < 2:
+        raise InputError(f"an interval over {count} values", expected="at least 2")
+    error = values_E.std(ddof=1) / np.sqrt(count)
+    return _around(float(values_E.mean()), float(error), count)
+
+
+def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Interval:
+    """Return the mean of ``values - baseline``, both (E,) on the same episodes, with its interval.
+
+    Raises
+    ------
+    InputError: the two differ in length, or there are fewer than two values.
+    """
+    values_E = np.asarray(values, dtype=np.float64)
+    baseline_E = np.asarray(baseline, dtype=np.float64)
+    if values_E.shape != baseline_E.shape:
+        raise InputError(
+            f"a paired difference of {len(values_E)} and {len(baseline_E)} values",
+            expected="as many of one as of the other",
+        )
+    return mean_interval(values_E - baseline_E)
+
+
+def pooled_calibration_error(episodes: Sequence[CalibrationBins]) -> Interval:
+    """Return the calibration error over all queries of all episodes, with its jackknife interval.
+
+    Raises
+    ------
+    InputError: there are fewer than two episodes.
+    """
+    count = len(episodes)
+    if count < 2:
+        raise InputError(f"an interval over {count} episodes", expected="at least 2")
+    by_episode = join_bins(episodes)
+    pooled = CalibrationBins(*(array.sum(0) for array in _arrays(by_episode)))
+    without_one = CalibrationBins(
+        *(array.sum(0, keepdims=True) - array for array in _arrays(by_episode))
+    )
+    errors_E = without_one.error()
+    error = np.sqrt((count - 1) / count * ((errors_E - errors_E.mean()) ** 2).sum())
+    interval = _around(float(pooled.error()), float(error), count)
+    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
+def join_bins(episodes: Sequence[CalibrationBins]) -> CalibrationBins:
+    """Stack the bins of E episodes to arrays (E, bins)."""
+    return CalibrationBins(
+        np.stack([bins.counts for bins in episodes]),
+        np.stack([bins.confidence_sums for bins in episodes]),
+        np.stack([bins.hits for bins in episodes]),
+    )
+
+
+def _arrays(bins: CalibrationBins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return bins.counts, bins.confidence_sums, bins.hits
+
+
+def _around(mean: float, standard_error: float, count: int) -> Interval:
+    half = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * standard_error
+    return Interval(mean, mean - half, mean + half)

@@ -1,0 +1,51 @@
+"""The synthesizer as a method under test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
+from sgps.synthesizer import ClassSupport, Synthesizer, Task
+
+
+class SynthesizerMethod:
+    """Synthesizes a classifier for each episode; no gradient step."""
+
+    name = SGPS
+
+    def __init__(self, synthesizer: Synthesizer) -> None:
+        self._synthesizer = synthesizer
+
+    def details(self) -> dict[str, Any]:
+        """Return the generator's name and digest, the target network and its resolution."""
+        return {
+            "generator": self._synthesizer.generator_name,
+            "generator_sha256": self._synthesizer.generator_sha256,
+            "architecture": self._synthesizer.architecture,
+            "resolution": self._synthesizer.resolution,
+        }
+
+    def predict(self, episode: EpisodeInputs) -> Prediction:
+        """Synthesize a classifier from the support and its descriptions; score the queries."""
+        task = Task(
+            name="benchmark",
+            classes=tuple(
+                ClassSupport(name=name, images=_channels_last(images), description=description)
+                for name, images, description in zip(
+                    episode.class_names, episode.support_images, episode.descriptions, strict=True
+                )
+            ),
+        )
+        start = time.perf_counter()
+        classifier = self._synthesizer.synthesize(task)
+        seconds = time.perf_counter() - start
+        probs_QN = classifier.predict_proba(_channels_last(episode.query_images))
+        return Prediction(np.asarray(probs_QN, dtype=np.float64), seconds)
+
+
+def _channels_last(images: Sequence[Images] | Images) -> tuple[Images, ...]:
+    return tuple(np.ascontiguousarray(image.transpose(1, 2, 0)) for image in images)

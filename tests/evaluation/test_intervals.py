@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from sgps.errors import InputError
+from sgps.evaluation import metrics
+from sgps.evaluation.intervals import mean_interval, paired_difference, pooled_calibration_error
+
+
+@pytest.mark.parametrize("count", [2, 3, 30, 600])
+def test_mean_interval_agrees_with_scipy(count):
+    values = np.random.default_rng(count).random(count)
+    low, high = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
+    assert mean_interval(values) == pytest.approx((values.mean(), low, high))
+
+
+def test_paired_difference_agrees_with_scipy():
+    rng = np.random.default_rng(0)
+    own, other = rng.random(40), rng.random(40)
+    test = stats.ttest_rel(own, other).confidence_interval(0.95)
+    assert paired_difference(own, other) == pytest.approx(
+        ((own - other).mean(), test.low, test.high)
+    )
+
+
+def test_equal_values_give_an_interval_of_no_width():
+    assert mean_interval([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("values", [[], [0.5]])
+def test_too_few_values_are_refused(values):
+    with pytest.raises(InputError, match=f"over {len(values)} values; expected at least 2"):
+        mean_interval(values)
+
+
+def test_unpaired_values_are_refused():
+    with pytest.raises(InputError, match="of 3 and 2 values"):
+        paired_difference([1, 2, 3], [1, 2])
+
+
+def draw_bins(episodes: int, seed: int = 0, queries: int = 30):
+    """Queries whose true calibration error is 0: hits are drawn with the stated confidence."""
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(episodes):
+        confidence_Q = rng.uniform(0.5, 1, queries)
+        labels_Q = (rng.random(queries) > confidence_Q).astype(np.int64)
+        probs_QN = np.stack([confidence_Q, 1 - confidence_Q], axis=1)
+        drawn.append((probs_QN, labels_Q))
+    return drawn
+
+
+def test_pooled_calibration_error_is_that_of_all_queries():
+    drawn = draw_bins(20)
+    pooled = pooled_calibration_error([metrics.calibration_bins(*episode) for episode in drawn])
+    probs_QN = np.concatenate([probs for probs, _ in drawn])
+    labels_Q = np.concatenate([labels for _, labels in drawn])
+    assert pooled.mean == pytest.approx(metrics.expected_calibration_error(probs_QN, labels_Q))
+    assert 0 <= pooled.low < pooled.mean < pooled.high
+
+
+def test_pooling_removes_the_bias_of_small_episodes():
+    drawn = draw_bins(200)
+    mean = np.mean([metrics.expected_calibration_error(*episode) for episode in drawn])
+    pooled = pooled_calibration_error([metrics.calibration_bins(*episode) for episode in drawn])
+    assert mean > 0.15
+    assert pooled.mean < 0.03
+
+
+def test_jackknife_agrees_with_leaving_out_one_by_one():
+    bins = [metrics.calibration_bins(*episode) for episode in draw_bins(12)]
+    left_out = [
+        pooled_calibration_error(bins[:number] + bins[number + 1 :]).mean for number in range(12)
+    ]
+    error = np.sqrt(11 / 12 * ((left_out - np.mean(left_out)) ** 2).sum())
+    interval = pooled_calibration_error(bins)
+    assert interval.high - interval.mean == pytest.approx(stats.t.ppf(0.975, 11) * error)
+
+
+def test_one_episode_has_no_interval():
+    with pytest.raises(InputError, match="over 1 episodes"):
+        pooled_calibration_error([metrics.calibration_bins(*draw_bins(1)[0])])
