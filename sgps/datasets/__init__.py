@@ -10,6 +10,12 @@ from sgps.datasets.decoding import (
     read_image,
 )
 from sgps.datasets.descriptions import ClassDescription, DescriptionLibrary
+from sgps.datasets.expectations import (
+    Finding,
+    ValidationResult,
+    ValidationRules,
+    validate_datasets,
+)
 from sgps.datasets.ingest import ingest
 from sgps.datasets.manifest import (
     OPTIONAL_COLUMNS,
@@ -20,6 +26,7 @@ from sgps.datasets.manifest import (
 from sgps.datasets.phantoms import PHANTOM_CLASSES, draw_phantom
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.datasets.records import ROLES, ImageRecord, Source
+from sgps.datasets.report import require_valid, write_validation_report
 from sgps.datasets.sources import SOURCE_KINDS, open_source
 from sgps.datasets.storage import StoredDataset, find_datasets
 
@@ -32,10 +39,13 @@ __all__ = [
     "ClassDescription",
     "DecodedImage",
     "DescriptionLibrary",
+    "Finding",
     "ImageLimits",
     "ImageRecord",
     "Source",
     "StoredDataset",
+    "ValidationResult",
+    "ValidationRules",
     "decode_image",
     "draw_phantom",
     "encode_png",
@@ -46,6 +56,9 @@ __all__ = [
     "perceptual_hash",
     "read_image",
     "read_manifest",
+    "require_valid",
     "resize_and_crop",
     "resolve_image_path",
+    "validate_datasets",
+    "write_validation_report",
 ]

@@ -45,7 +45,7 @@ class ValidationRules:
     min_detail_similarity: float = 0.99
     usual_brightness: tuple[float, float] = (3.0, 252.0)
     max_unusual_share: float = 0.10
-    min_contrast: float = 0.25
+    min_contrast: float = 0.1
     min_images_per_class: int = 2
     min_groups_per_class: int = 2
     min_classes_per_role: int = 2

@@ -15,7 +15,12 @@ from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError
 from sgps.synthesizer.head import LinearHead, fold_single_tap
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
-from sgps.synthesizer.tapped_network import LAST, InputNormalisation, build_tapped_network
+from sgps.synthesizer.tapped_network import (
+    LAST,
+    InputNormalisation,
+    build_tapped_network,
+    use_channels_last,
+)
 from sgps.synthesizer.task import Pixels
 
 CLASSIFIER_FORMAT = "sgps-classifier-1"
@@ -62,7 +67,7 @@ class SynthesizedClassifier:
         with torch.device("meta"):
             self._network = build_tapped_network(architecture, taps=self.taps, pretrained=False)
         self._network.body.load_state_dict(self.body_state_dict(), strict=True, assign=True)
-        self._network.to(self.device)
+        use_channels_last(self._network.to(self.device))
         self._normalise = InputNormalisation(architecture).to(self.device)
 
     def predict_proba(self, images: Sequence[Pixels] | Pixels) -> NDArray[np.float32]:

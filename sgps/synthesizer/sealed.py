@@ -35,14 +35,10 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes, independent of the order of insertion."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
-        digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else _scalar(tensor))
+        tensor = tensors[name].detach().cpu().contiguous().reshape(-1)
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensors[name].shape)}:".encode())
+        digest.update(tensor.view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _scalar(tensor: Tensor) -> bytes:
-    return bytes(tensor.reshape(1).view(torch.uint8).numpy().data)
 
 
 def write_sealed(

@@ -28,6 +28,8 @@ class MetaTrainingConfig(BaseModel):
     max_ways: int = Field(default=6, le=20)
     min_shots: int = Field(default=1, ge=1)
     max_shots: int = Field(default=5, ge=1)
+    unequal_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of episodes whose classes have unequal shots."""
     queries: int = Field(default=4, ge=1)
     """Query images a class."""
     train_roles: tuple[str, ...] = ("meta_train",)

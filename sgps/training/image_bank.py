@@ -12,8 +12,7 @@ from torch import Tensor
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.datasets.storage import StoredDataset
 from sgps.encoders.text import TextEncoder
-from sgps.episodes import ClassPool, Episode
-from sgps.errors import InputError
+from sgps.episodes import Episode
 from sgps.synthesizer.head import SupportLabels
 
 
@@ -109,33 +108,6 @@ class ImageBank:
         return torch.stack(
             [self._texts.get((episode.domain, label), missing).cpu() for label in episode.classes]
         )
-
-
-def build_pools(
-    datasets: Sequence[StoredDataset], roles: Sequence[str], min_groups: int
-) -> list[ClassPool]:
-    """One pool of classes a dataset, from its images of the given roles.
-
-    Datasets with fewer than two classes of at least ``min_groups`` groups are left out.
-
-    Raises
-    ------
-    InputError: no dataset is left.
-    """
-    pools = []
-    for dataset in datasets:
-        pool = ClassPool.from_frame(
-            dataset.frame, domain=dataset.name, roles=tuple(roles), min_groups=min_groups
-        )
-        if len(pool.labels) >= 2:
-            pools.append(pool)
-    if not pools:
-        raise InputError(
-            f"no dataset has two classes with {min_groups} groups of role {' or '.join(roles)}",
-            expected="at least one",
-            remedy="ingest a dataset with that role or ask for fewer shots and queries",
-        )
-    return pools
 
 
 def data_digest(datasets: Sequence[StoredDataset]) -> str:

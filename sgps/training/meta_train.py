@@ -21,14 +21,15 @@ from torch import Tensor
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.datasets.storage import StoredDataset
 from sgps.encoders.text import load_text_encoder
-from sgps.episodes import ClassPool, Episode, EpisodeSpec, sample_episode
-from sgps.errors import InputError
+from sgps.episodes import Episode, EpisodeSpec, sample_episode
 from sgps.synthesizer.checkpoint import save_generator
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.synthesizer import choose_device
 from sgps.training.augmentation import augment_episode
 from sgps.training.config import MetaTrainingConfig
-from sgps.training.image_bank import EpisodeTensors, ImageBank, build_pools, data_digest
+from sgps.training.image_bank import EpisodeTensors, ImageBank, data_digest
+from sgps.training.optimisation import build_optimiser, learning_factor
+from sgps.training.pools import build_pools, build_validation_pools
 from sgps.training.state import RunProgress, load_state, save_state
 from sgps.training.validation import ValidationScores, validate, validation_episodes
 
@@ -111,14 +112,17 @@ class _Run:
         self.name = name
         self.device = choose_device(config.device)
         self.datasets = list(datasets)
-        self.spec = EpisodeSpec(
-            n_way=(config.min_ways, config.max_ways),
-            k_shot=(config.min_shots, config.max_shots),
-            n_query=config.queries,
-            unequal_shots=True,
+        self.equal_spec, self.unequal_spec = (
+            EpisodeSpec(
+                n_way=(config.min_ways, config.max_ways),
+                k_shot=(config.min_shots, config.max_shots),
+                n_query=config.queries,
+                unequal_shots=unequal,
+            )
+            for unequal in (False, True)
         )
         self.pools = build_pools(datasets, config.train_roles, config.max_shots + 1)
-        validation_role, validation_pools = _validation_pools(datasets, config)
+        validation_role, validation_pools = build_validation_pools(datasets, config)
         self.validation_role = validation_role
         self.validation_set = validation_episodes(
             validation_pools, count=config.validation_episodes, seed=config.seed + 1
@@ -137,7 +141,7 @@ class _Run:
         self.hypernetwork.to(self.device)
         if config.compile:
             self.hypernetwork.network.compile()
-        self.optimiser = _build_optimiser(self.hypernetwork, config)
+        self.optimiser = build_optimiser(self.hypernetwork, config)
         self.progress = RunProgress()
         self.best_sha256 = ""
         self.run_digest = f"{config.digest()}:{data_digest(datasets)}"
@@ -197,7 +201,7 @@ class _Run:
 
     def _step(self, numbers: range) -> float:
         config = self.config
-        factor = _learning_factor(numbers[0] // config.episodes_per_step, config)
+        factor = learning_factor(numbers[0] // config.episodes_per_step, config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak_rate"] * factor
         self.optimiser.zero_grad(set_to_none=True)
@@ -213,8 +217,11 @@ class _Run:
 
     def _episode_loss(self, number: int) -> Tensor:
         config = self.config
-        episode = sample_episode(self.pools, self.spec, seed=config.seed, number=number)
-        tensors = self._training_tensors(episode, number)
+        random = np.random.default_rng([config.seed, number, 7])
+        unequal = random.random() < config.unequal_share
+        spec = self.unequal_spec if unequal else self.equal_spec
+        episode = sample_episode(self.pools, spec, seed=config.seed, number=number)
+        tensors = self._training_tensors(episode, random)
         with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             synthesis = self.hypernetwork.generate(
                 tensors.support, tensors.labels, tensors.texts_NF
@@ -224,8 +231,7 @@ class _Run:
             logits_QN.float(), tensors.query_labels_Q, label_smoothing=config.label_smoothing
         )
 
-    def _training_tensors(self, episode: Episode, number: int) -> EpisodeTensors:
-        random = np.random.default_rng([self.config.seed, number, 7])
+    def _training_tensors(self, episode: Episode, random: np.random.Generator) -> EpisodeTensors:
         with_texts = bool(random.random() >= self.config.text_dropout)
         tensors = self.bank.episode(episode, with_texts=with_texts)
         if not self.config.augment:
@@ -287,47 +293,10 @@ class _Run:
         rows: list[Tensor] = []
         for number in range(count):
             episode = sample_episode(
-                self.pools, self.spec, seed=self.config.seed + 2, number=number
+                self.pools, self.equal_spec, seed=self.config.seed + 2, number=number
             )
             images = self.bank.episode(episode, with_texts=False).support[:4]
             rows.append(torch.cat(hypernetwork.network(hypernetwork.normalise(images)), 1))
         features = torch.cat(rows).float()
         encoder.feature_mean.copy_(features.mean(dim=0))
         encoder.feature_std.copy_(features.std(dim=0).clamp_min(1e-3))
-
-
-def _validation_pools(
-    datasets: Sequence[StoredDataset], config: MetaTrainingConfig
-) -> tuple[str, list[ClassPool]]:
-    for role in config.validation_roles:
-        try:
-            return role, build_pools(datasets, (role,), max(2, config.max_shots + 1))
-        except InputError:
-            continue
-    roles = " or ".join(config.validation_roles)
-    raise InputError(
-        f"no dataset has images of role {roles}",
-        expected="at least one dataset to stop and select on",
-        remedy="ingest one, or give other validation roles",
-    )
-
-
-def _build_optimiser(hypernetwork: Hypernetwork, config: MetaTrainingConfig) -> torch.optim.AdamW:
-    deltas: list[torch.nn.Parameter] = []
-    others: list[torch.nn.Parameter] = []
-    for name, parameter in hypernetwork.generator.named_parameters():
-        (deltas if name.startswith("deltas.") else others).append(parameter)
-    groups = [
-        {"params": others, "lr": config.generator_rate, "peak_rate": config.generator_rate},
-        {"params": deltas, "lr": config.delta_rate, "peak_rate": config.delta_rate},
-    ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-
-
-def _learning_factor(step: int, config: MetaTrainingConfig) -> float:
-    """Linear warm-up, then a cosine down to 5 %."""
-    steps = math.ceil(config.episodes / config.episodes_per_step)
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    share = (step - config.warmup_steps) / max(1, steps - config.warmup_steps)
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

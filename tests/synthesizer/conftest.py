@@ -27,7 +27,7 @@ def build_hypernetwork(
     if trained:
         with torch.no_grad():
             for parameter in hypernetwork.generator.parameters():
-                parameter.add_(torch.randn_like(parameter) * 0.02)
+                parameter.add_(torch.randn(parameter.shape) * 0.02)
     return hypernetwork.to(dtype) if dtype else hypernetwork
 
 
