@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sgps.errors import InputError
+from sgps.errors import InputError, StoreError
+
+OFFLINE_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "False",
+    "DVC_NO_ANALYTICS": "1",
+}
+QUIET_DEFAULTS = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 
 
 class Settings(BaseSettings):
@@ -50,14 +65,17 @@ class Settings(BaseSettings):
 
     @property
     def home_folder(self) -> Path:
+        """``home`` as an absolute path."""
         return self.home.expanduser().absolute()
 
     @property
     def encoder_cache(self) -> Path:
+        """Where encoders keep what they computed."""
         return self.home_folder / "cache" / "encoders"
 
     @property
     def resolved_tracking_uri(self) -> str:
+        """The tracking address, or that of the SQLite file in home."""
         return self.tracking_uri or f"sqlite:///{self.home_folder / 'mlflow' / 'mlflow.db'}"
 
     @property
@@ -67,6 +85,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_ledger_url(self) -> SecretStr:
+        """The ledger's URL, or that of the SQLite file in home."""
         return self.ledger_url or SecretStr(f"sqlite:///{self.home_folder / 'ledger.db'}")
 
 
@@ -86,3 +105,66 @@ def load_settings() -> Settings:
             f"environment variable {name}: {first['msg']}",
             remedy=f"correct or unset {name}",
         ) from error
+
+
+def apply_offline_defaults() -> None:
+    """Keep the libraries from calling out and chatting, unless the environment says otherwise.
+
+    Has to run before prefect, mlflow, great_expectations or a hub library is imported. The
+    Hugging Face hub stays off unless ``SGPS_ALLOW_DOWNLOADS`` is set.
+    """
+    for name, value in {**OFFLINE_DEFAULTS, **QUIET_DEFAULTS}.items():
+        os.environ.setdefault(name, value)
+    if not load_settings().allow_downloads:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def apply_flow_defaults(log_level: str | None = None) -> None:
+    """Keep Prefect's embedded server and results under SGPS's home, unless configured otherwise.
+
+    Has to run before prefect is imported. Prefect makes its own folder there, but no parents.
+    ``log_level``: the least that Prefect tells; None leaves it to Prefect.
+    """
+    apply_offline_defaults()
+    home = load_settings().home_folder
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    os.environ.setdefault("PREFECT_RESULTS_DEFAULT_SERIALIZER", "json")
+    if log_level is not None:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", log_level)
+    with contextlib.suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Make ``folder`` and write a file in it.
+
+    Raises
+    ------
+    StoreError: that cannot be done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"folder {folder}: {error.strerror or error}",
+            expected="a folder that can be written",
+            remedy="change its permissions, or set SGPS_HOME to another place",
+        ) from error
+
+
+def override_settings(settings: Settings, **changes: object) -> Settings:
+    """Settings with the ``changes`` that are not None, checked like those of the environment.
+
+    Raises
+    ------
+    InputError: a value has the wrong form.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return Settings.model_validate({**settings.model_dump(), **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name} {first['input']!r}: {first['msg']}") from error

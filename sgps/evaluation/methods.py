@@ -76,7 +76,10 @@ class Prediction:
 class Method(Protocol):
     """A few-shot method; it must treat each query on its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        ...
 
     def details(self) -> dict[str, Any]:
         """Return what defines the method (weights, digests, constants), ready for JSON."""

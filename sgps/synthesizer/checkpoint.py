@@ -48,7 +48,9 @@ def save_generator(
     return write_sealed(folder, GENERATOR_STEM, tensors, description, file_format=GENERATOR_FORMAT)
 
 
-def load_generator(folder: Path, *, pretrained: bool = True) -> tuple[Hypernetwork, dict[str, Any]]:
+def load_generator(
+    folder: Path, *, pretrained: bool = True, allow_downloads: bool = False
+) -> tuple[Hypernetwork, dict[str, Any]]:
     """Read a generator and build the target network it was trained for.
 
     Raises
@@ -62,7 +64,9 @@ def load_generator(folder: Path, *, pretrained: bool = True) -> tuple[Hypernetwo
     config = GeneratorConfig(
         **{key: value for key, value in content.description["config"].items() if key in known}
     )
-    hypernetwork = Hypernetwork.create(config, pretrained=pretrained)
+    hypernetwork = Hypernetwork.create(
+        config, pretrained=pretrained, allow_downloads=allow_downloads
+    )
     _check_base(hypernetwork, content)
     state = {key: tensor.float() for key, tensor in content.tensors.items()}
     try:

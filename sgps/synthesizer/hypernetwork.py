@@ -64,9 +64,19 @@ class Hypernetwork(nn.Module):
         self.generator = Generator(config, self.plan, network.body, tap_widths(network))
 
     @classmethod
-    def create(cls, config: GeneratorConfig, *, pretrained: bool = True) -> Hypernetwork:
-        """Build an untrained hypernetwork; its classifiers are the base with a ridge head."""
-        return cls(config, build_tapped_network(config.architecture, pretrained=pretrained))
+    def create(
+        cls, config: GeneratorConfig, *, pretrained: bool = True, allow_downloads: bool = False
+    ) -> Hypernetwork:
+        """Build an untrained hypernetwork; its classifiers are the base with a ridge head.
+
+        Raises
+        ------
+        UnknownNameError: the target network is unknown, or its weights may not be downloaded.
+        """
+        network = build_tapped_network(
+            config.architecture, pretrained=pretrained, allow_downloads=allow_downloads
+        )
+        return cls(config, network)
 
     def base_tensors(self) -> dict[str, Tensor]:
         """The frozen target's state dict, without the batch counters that nothing reads."""

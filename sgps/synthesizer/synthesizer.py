@@ -55,9 +55,15 @@ class Synthesizer:
 
     @classmethod
     def load(
-        cls, checkpoint_or_name: str | Path = "default", *, device: str = "auto"
+        cls,
+        checkpoint_or_name: str | Path = "default",
+        *,
+        device: str = "auto",
+        allow_downloads: bool = False,
     ) -> Synthesizer:
         """Load a shipped generator by name or a checkpoint by path.
+
+        ``allow_downloads`` lets a target network that no package brings come from the hub.
 
         Raises
         ------
@@ -66,7 +72,7 @@ class Synthesizer:
         InputError: the device is not there.
         """
         folder = find_generator(checkpoint_or_name)
-        hypernetwork, description = load_generator(folder)
+        hypernetwork, description = load_generator(folder, allow_downloads=allow_downloads)
         return cls(
             hypernetwork,
             name=description["name"],

@@ -77,14 +77,18 @@ def build_tapped_network(
     *,
     taps: tuple[int, ...] | None = None,
     pretrained: bool = True,
+    allow_downloads: bool = False,
 ) -> TappedNetwork:
     """Build the frozen, tapped body of a timm EfficientNet in eval mode.
 
     Raises
     ------
-    UnknownNameError: the name is not known to timm, or is not of the EfficientNet family.
+    UnknownNameError: the name is not known to timm, is not of the EfficientNet family, or its
+        public weights come from the hub and downloads are not allowed.
     """
-    body = create_target_network(architecture, pretrained=pretrained)
+    body = create_target_network(
+        architecture, pretrained=pretrained, allow_downloads=allow_downloads
+    )
     missing = [
         name
         for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2")

@@ -21,6 +21,8 @@ class MetaTrainingConfig(BaseModel):
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
     pretrained: bool = True
     """Start from the target network's public weights; random ones serve tests."""
+    allow_downloads: bool = False
+    """Let a target network that no package brings come from the hub."""
     text_encoder: str = "minilm"
     episodes: int = Field(default=2400, gt=0)
     episodes_per_step: int = Field(default=2, gt=0)

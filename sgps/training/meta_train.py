@@ -136,7 +136,11 @@ class _Run:
             text_encoder=encoder,
         ).to(self.device)
         torch.manual_seed(config.seed)
-        self.hypernetwork = Hypernetwork.create(config.generator, pretrained=config.pretrained)
+        self.hypernetwork = Hypernetwork.create(
+            config.generator,
+            pretrained=config.pretrained,
+            allow_downloads=config.allow_downloads,
+        )
         self._standardise_tokens()
         self.hypernetwork.to(self.device)
         if config.compile:

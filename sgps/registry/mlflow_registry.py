@@ -1,0 +1,243 @@
+"""Registered classifiers in MLflow: one registered model a task, one run a version."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sgps.errors import UnknownNameError
+from sgps.registry._experiments import ALREADY_EXISTS, find_experiment, is_server
+from sgps.registry._labels import run_parameters, search_tags, version_description
+from sgps.registry._mlflow import (
+    MlflowException,
+    Param,
+    RunTag,
+    download_artifacts,
+    get_artifact_repository,
+)
+from sgps.registry._package_folder import (
+    CLASSIFIER_PATH,
+    MODEL_FOLDER,
+    write_documents,
+    write_model,
+)
+from sgps.registry._reachability import (
+    check_folder,
+    check_reachable,
+    open_client,
+    quick_failure,
+    store_errors,
+    without_password,
+)
+from sgps.registry._searching import find_version, search_versions, summarise
+from sgps.registry.naming import model_name_for
+from sgps.registry.package import ModelPackage
+from sgps.registry.versions import RegisteredVersion, VersionSummary
+from sgps.synthesizer.classifier import SynthesizedClassifier
+
+EXPERIMENT = "sgps-synthesis"
+
+
+class ModelRegistry:
+    """The MLflow store at ``tracking_uri``; safe to share between threads.
+
+    Nothing global of MLflow is set or read: every call names the store.
+
+    Parameters
+    ----------
+    tracking_uri: address of the tracking store and registry.
+    artifact_folder: where a store without a server keeps artifacts; None leaves it to the server.
+
+    Raises
+    ------
+    StoreError: the store cannot be reached within a few seconds.
+    """
+
+    def __init__(self, tracking_uri: str, artifact_folder: Path | None = None) -> None:
+        self._uri = tracking_uri
+        self._artifact_folder = None if is_server(tracking_uri) else artifact_folder
+        self._client = open_client(tracking_uri)
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address, without a password."""
+        return without_password(self._uri)
+
+    def check_writable(self) -> None:
+        """Prove that a version could be registered now.
+
+        Raises
+        ------
+        StoreError: it could not.
+        """
+        check_reachable(self._uri)
+        if self._artifact_folder is not None:
+            check_folder(self._artifact_folder)
+        with store_errors(self._uri), quick_failure():
+            self._client.set_experiment_tag(self._experiment_id, "sgps.format", "1")
+
+    def register(self, package: ModelPackage) -> RegisteredVersion:
+        """Store ``package`` as the next version of its task's model.
+
+        The version appears last, when everything it points to is complete; on any error the run,
+        its artifacts and a model made for it are removed again.
+
+        Raises
+        ------
+        StoreError: the store cannot be written.
+        """
+        name = model_name_for(package.task)
+        tags = search_tags(package)
+        with store_errors(self._uri), tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
+            folder = Path(scratch)
+            write_documents(package, folder)
+            run_id, artifact_uri = self._start_run(package, tags)
+            try:
+                self._log_run(package, folder, run_id)
+                version = self._create_version(package, name, tags, run_id, artifact_uri)
+            except BaseException:
+                self._discard(name, run_id, artifact_uri)
+                raise
+        return RegisteredVersion(
+            model_name=name,
+            version=version,
+            model_uri=f"models:/{name}/{version}",
+            tracking_uri=self.tracking_uri,
+            run_id=run_id,
+        )
+
+    def remove(self, registered: RegisteredVersion) -> None:
+        """Take a version back, with its run and artifacts, as if it had not been registered.
+
+        Raises
+        ------
+        StoreError: the store cannot be written.
+        """
+        with store_errors(self._uri):
+            self._client.delete_model_version(registered.model_name, registered.version)
+            artifact_uri = self._client.get_run(registered.run_id).info.artifact_uri
+        self._discard(registered.model_name, registered.run_id, artifact_uri)
+
+    def load(self, model_uri: str) -> SynthesizedClassifier:
+        """Load ``models:/name/version``, ``models:/name@alias`` or ``runs:/run_id/model``.
+
+        Raises
+        ------
+        UnknownNameError: there is no such version, alias or run, or it holds no classifier of ours.
+        IntegrityError: its files are foreign or altered.
+        StoreError: the store cannot be read.
+        """
+        with store_errors(self._uri):
+            source = str(find_version(self._client, model_uri).source).rstrip("/")
+            with tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
+                try:
+                    folder = download_artifacts(
+                        artifact_uri=f"{source}/{CLASSIFIER_PATH}",
+                        dst_path=scratch,
+                        tracking_uri=self._uri,
+                    )
+                except (MlflowException, OSError) as error:
+                    raise UnknownNameError(
+                        f"{model_uri} holds no synthesized classifier",
+                        remedy="see the registered ones with: sgps models",
+                    ) from error
+                return SynthesizedClassifier.load(Path(folder))
+
+    def search(
+        self,
+        *,
+        model_name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int = 100,
+    ) -> list[VersionSummary]:
+        """Versions of a model, or with all of ``tags`` (requester, task, state, ...), newest first.
+
+        Raises
+        ------
+        InputError: a value cannot be searched for.
+        StoreError: the store cannot be read.
+        """
+        with store_errors(self._uri):
+            found = search_versions(
+                self._client, model_name=model_name, tags=tags or {}, limit=limit
+            )
+            return summarise(self._client, found)
+
+    def describe(self, model_uri: str) -> VersionSummary:
+        """The registered version that ``models:/...`` or ``runs:/...`` means.
+
+        Raises
+        ------
+        UnknownNameError: there is no such version, alias or run.
+        StoreError: the store cannot be read.
+        """
+        with store_errors(self._uri):
+            return summarise(self._client, [find_version(self._client, model_uri)])[0]
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        return find_experiment(self._client, EXPERIMENT, self._artifact_folder)
+
+    def _start_run(self, package: ModelPackage, tags: Mapping[str, str]) -> tuple[str, str]:
+        own = {"mlflow.user": package.requester[:250], "mlflow.source.name": "sgps synthesize"}
+        title = f"{model_name_for(package.task)} {package.request_id[:8]}"
+        run = self._client.create_run(self._experiment_id, tags={**tags, **own}, run_name=title)
+        return run.info.run_id, run.info.artifact_uri
+
+    def _log_run(self, package: ModelPackage, folder: Path, run_id: str) -> None:
+        model = write_model(package, folder, run_id=run_id)
+        history = json.dumps([model.get_tags_dict()])
+        note = version_description(package, run_id=run_id, experiment_id=self._experiment_id)
+        self._client.log_artifacts(run_id, str(folder))
+        self._client.log_batch(
+            run_id,
+            params=[Param(key, value) for key, value in run_parameters(package).items()],
+            tags=[RunTag("mlflow.log-model.history", history), RunTag("mlflow.note.content", note)],
+        )
+        self._client.set_terminated(run_id)
+
+    def _create_version(
+        self,
+        package: ModelPackage,
+        name: str,
+        tags: Mapping[str, str],
+        run_id: str,
+        artifact_uri: str,
+    ) -> str:
+        try:
+            self._client.create_registered_model(name, tags={"task": tags["task"]})
+        except MlflowException as error:
+            if error.error_code != ALREADY_EXISTS:
+                raise
+        description = version_description(package, run_id=run_id, experiment_id=self._experiment_id)
+        created = self._client.create_model_version(
+            name,
+            source=f"{artifact_uri}/{MODEL_FOLDER}",
+            run_id=run_id,
+            tags=dict(tags),
+            description=description,
+            await_creation_for=0,
+        )
+        return str(created.version)
+
+    def _discard(self, name: str, run_id: str, artifact_uri: str) -> None:
+        """Remove what a failed registration left; each step is tried whatever the others did."""
+        artifacts: Any = get_artifact_repository(artifact_uri, tracking_uri=self._uri)
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: self._client.set_terminated(run_id, status="FAILED"),
+            lambda: artifacts.delete_artifacts(),
+            lambda: self._client.delete_run(run_id),
+            lambda: self._delete_model_if_empty(name),
+        )
+        for step in steps:
+            with contextlib.suppress(Exception):
+                step()
+
+    def _delete_model_if_empty(self, name: str) -> None:
+        if not self._client.search_model_versions(f"name = '{name}'", max_results=1):
+            self._client.delete_registered_model(name)

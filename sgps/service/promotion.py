@@ -1,0 +1,141 @@
+"""Whether a candidate generator takes the place of the one in use."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sgps.audit import Ledger
+from sgps.errors import StoreError, UnknownNameError
+from sgps.settings import Settings
+from sgps.synthesizer import Synthesizer
+from sgps.synthesizer.checkpoint import find_generator
+
+CURRENT = "current"
+RECORD_FILE = "promotion.json"
+LEDGER_KIND = "promotion"
+
+
+@dataclass(frozen=True)
+class PromotionDecision:
+    """What was decided, and on which figures.
+
+    difference, low, high: accuracy of the candidate minus that of the incumbent on the same
+    episodes, with its 95 % interval; None where there was nothing to compare with. generator: the
+    generator in use from now on.
+    """
+
+    promoted: bool
+    reason: str
+    candidate_sha256: str
+    incumbent_sha256: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    generator: str
+
+
+def current_folder(settings: Settings) -> Path:
+    """Where the promoted generator lies, if there is one."""
+    return settings.home_folder / "generators" / CURRENT
+
+
+def find_incumbent(settings: Settings) -> str:
+    """Name or path of the generator in use: the promoted one, or that of the settings.
+
+    Empty where there is none at all.
+    """
+    promoted = current_folder(settings)
+    if (promoted / "generator.json").is_file():
+        return str(promoted)
+    try:
+        find_generator(settings.generator)
+    except UnknownNameError:
+        return ""
+    return settings.generator
+
+
+def decide_and_promote(
+    candidate: Path,
+    paired: dict[str, float] | None,
+    settings: Settings,
+    provenance: dict[str, Any],
+) -> PromotionDecision:
+    """Promote a candidate that is measurably better, and enter the decision in the ledger.
+
+    Parameters
+    ----------
+    candidate: its checkpoint folder.
+    paired: ``difference``, ``low`` and ``high`` of candidate minus incumbent; None where there is
+        no incumbent.
+    provenance: which run decided, kept with the decision.
+
+    Raises
+    ------
+    IntegrityError: the candidate's files are damaged.
+    StoreError: the ledger or the folder of generators cannot be written.
+    """
+    incumbent = find_incumbent(settings)
+    candidate_sha256 = Synthesizer.load(candidate, device="cpu").generator_sha256
+    incumbent_sha256 = (
+        Synthesizer.load(incumbent, device="cpu").generator_sha256 if incumbent else ""
+    )
+    promoted, reason = _decide(paired)
+    figures = paired or {}
+    decision = PromotionDecision(
+        promoted=promoted,
+        reason=reason,
+        candidate_sha256=candidate_sha256,
+        incumbent_sha256=incumbent_sha256,
+        difference=figures.get("difference"),
+        low=figures.get("low"),
+        high=figures.get("high"),
+        generator=str(current_folder(settings)) if promoted else incumbent,
+    )
+    record = {**asdict(decision), "provenance": provenance}
+    with Ledger.open(settings.resolved_ledger_url.get_secret_value()) as ledger:
+        ledger.check_writable()
+        if promoted:
+            _install(candidate, current_folder(settings), record)
+        ledger.append(LEDGER_KIND, candidate_sha256, record)
+    return decision
+
+
+def _decide(paired: dict[str, float] | None) -> tuple[bool, str]:
+    if paired is None:
+        return True, "there was no generator in use"
+    interval = (
+        f"{100 * paired['difference']:+.2f} points "
+        f"({100 * paired['low']:+.2f} to {100 * paired['high']:+.2f})"
+    )
+    if paired["low"] > 0:
+        return True, f"better by {interval}"
+    return False, f"not measurably better: {interval}"
+
+
+def _install(candidate: Path, target: Path, record: dict[str, Any]) -> None:
+    mark = secrets.token_hex(6)
+    staging = target.with_name(f".{target.name}.{mark}.partial")
+    replaced = target.with_name(f".{target.name}.{mark}.replaced")
+    try:
+        staging.mkdir(parents=True)
+        for name in ("generator.safetensors", "generator.json"):
+            shutil.copyfile(candidate / name, staging / name)
+        (staging / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        if target.exists():
+            target.rename(replaced)
+        staging.rename(target)
+    except OSError as error:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
+        raise StoreError(
+            f"{target}: cannot be written ({error.strerror or error})",
+            expected="a folder with room and permission to write",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""Meta-training a generator on stored datasets, its metrics in MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sgps.datasets import DescriptionLibrary, StoredDataset
+from sgps.registry import MetricLog, ModelRegistry
+from sgps.service.datasets import open_datasets
+from sgps.service.parameters import parse_request, read_section
+from sgps.settings import Settings
+from sgps.training import MetaTrainingConfig, MetricSink, meta_train
+
+SECTION = "train"
+_TRACKING_FILE = "tracking.json"
+
+
+class TrainingRequest(BaseModel):
+    """What to train, on which datasets, and where to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path = Field(description="Folder of the run; one with a run in it is gone on with.")
+    root: Path = Field(default=Path("data/shards"), description="Folder of the datasets.")
+    datasets: tuple[str, ...] = Field(default=(), description="Datasets; none: all in the root.")
+    descriptions: Path | None = Field(default=None, description="Folder of class descriptions.")
+    name: str = Field(default="candidate", description="Name of the generator.")
+    tracking: bool = Field(default=True, description="Log metrics to MLflow.")
+    config: MetaTrainingConfig = Field(default_factory=MetaTrainingConfig)
+
+
+@dataclass(frozen=True)
+class TrainingReceipt:
+    """Where the generator is and how good it is on the validation episodes."""
+
+    checkpoint: str
+    generator_sha256: str
+    best_accuracy: float
+    best_episode: int
+    episodes_done: int
+    seconds: float
+    run_id: str
+
+
+def read_training_config(path: Path | None, overrides: Mapping[str, Any]) -> MetaTrainingConfig:
+    """Training settings of a YAML file's section ``train``, changed by ``overrides``.
+
+    overrides: by name, a dotted one for a field of the generator; None leaves it as it is.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or a setting is unknown or of the wrong form.
+    """
+    values = read_section(path, SECTION) if path is not None else {}
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        *parents, last = name.split(".")
+        place = values
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return parse_request(MetaTrainingConfig, values)
+
+
+def train_generator(
+    request: TrainingRequest,
+    settings: Settings,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingReceipt:
+    """Meta-train a generator, or go on with the run in ``request.folder``.
+
+    Raises
+    ------
+    UserError: datasets, settings or stores; a run already begun can be gone on with.
+    """
+    datasets = open_datasets(request.root, request.datasets)
+    descriptions = DescriptionLibrary.load(request.descriptions) if request.descriptions else None
+
+    def advance(done: int, total: int, _status: str) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    with _metric_log(request, settings, datasets) as log:
+        result = meta_train(
+            request.config,
+            datasets,
+            descriptions,
+            request.folder,
+            name=request.name,
+            metrics=log,
+            progress=advance,
+        )
+    return TrainingReceipt(
+        checkpoint=str(result.checkpoint),
+        generator_sha256=result.generator_sha256,
+        best_accuracy=result.best_accuracy,
+        best_episode=result.best_episode,
+        episodes_done=result.episodes_done,
+        seconds=result.seconds,
+        run_id=log.run_id if isinstance(log, MetricLog) else "",
+    )
+
+
+@contextlib.contextmanager
+def _metric_log(
+    request: TrainingRequest, settings: Settings, datasets: list[StoredDataset]
+) -> Iterator[MetricSink | None]:
+    if not request.tracking:
+        yield None
+        return
+    uri = settings.resolved_tracking_uri
+    remembered = request.folder / _TRACKING_FILE
+    log = MetricLog(
+        uri,
+        run_name=request.name,
+        parameters={
+            **request.config.record(),
+            "datasets": {dataset.name: dataset.digest for dataset in datasets},
+        },
+        artifact_folder=settings.artifact_folder,
+        run_id=_remembered_run(remembered, ModelRegistry(uri).tracking_uri),
+    )
+    with log:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(json.dumps({"tracking_uri": log.tracking_uri, "run_id": log.run_id}))
+        yield log
+
+
+def _remembered_run(path: Path, uri: str) -> str | None:
+    if not path.is_file():
+        return None
+    remembered = json.loads(path.read_text())
+    return str(remembered["run_id"]) if remembered.get("tracking_uri") == uri else None

@@ -1,0 +1,109 @@
+"""The card: self-contained, escaped, accessible, complete."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from sgps.registry import ModelPackage, SupportImage, render_card
+
+BuildPackage = Callable[..., ModelPackage]
+
+
+class Outline(HTMLParser):
+    """Elements, attributes and heading levels of a page; complains of unclosed elements."""
+
+    VOID = ("meta", "img", "br", "link", "input")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_the_card_loads_nothing_from_elsewhere(build_package: BuildPackage) -> None:
+    page = render_card(build_package())
+    outline = Outline(page)
+    assert outline.open == []
+    assert {name for name, _ in outline.elements}.isdisjoint({"script", "link", "iframe", "object"})
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert all(
+        str(image["src"]).startswith("data:image/png;base64,") for image in outline.of("img")
+    )
+
+
+def test_the_card_is_accessible(build_package: BuildPackage) -> None:
+    outline = Outline(render_card(build_package()))
+    assert outline.of("html")[0]["lang"] == "en"
+    headings = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+    assert outline.of("img")[0]["alt"] == "Support image 1 of class melanoma, 40 by 32 pixels"
+    identifiers = [str(a["id"]) for _, a in outline.elements if "id" in a]
+    labels = [str(a["aria-labelledby"]) for _, a in outline.elements if "aria-labelledby" in a]
+    assert len(set(identifiers)) == len(identifiers)
+    assert set(labels) <= set(identifiers)
+
+
+def test_the_card_tells_the_whole_story(build_package: BuildPackage) -> None:
+    package = build_package()
+    page = render_card(package)
+    for part in (
+        "Not for clinical use", "Intended use", "Dr. Ada", "To show that it works.", "Asymmetric.",
+        "2030-01-02 03:04:06 UTC", package.request_id, "untrained", "b" * 64, "phantom: 5",
+        package.classifier.weights_sha256, "tf_efficientnet_lite0", "No description was given.",
+    ):  # fmt: skip
+        assert part in page
+    for image in package.support:
+        assert image.pixel_sha256 in page
+
+
+def test_everything_in_a_request_is_escaped(build_package: BuildPackage) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
+    package = build_package(evil, names=(evil[:60], "b"), text=evil, requester=evil, purpose=evil)
+    page = render_card(package)
+    outline = Outline(page)
+    assert outline.of("script") == []
+    assert all("onerror" not in attributes for attributes in outline.of("img"))
+    assert "{{ 7*7 }}" in page
+
+
+def test_a_thumbnail_keeps_the_proportions(build_package: BuildPackage) -> None:
+    tall = np.zeros((400, 100, 3), dtype=np.uint8)
+    support = (SupportImage("melanoma", "a.png", tall, "support/a/1.png", "c" * 64, "d" * 64),)
+    page = render_card(build_package(support=support))
+    data = Outline(page).of("img")[0]["src"]
+    image = Image.open(io.BytesIO(base64.b64decode(str(data).split(",")[1])))
+    assert image.size == (36, 144)
+
+
+def test_many_images_are_counted_and_not_all_shown(build_package: BuildPackage) -> None:
+    page = render_card(build_package(shots=15))
+    assert page.count("<figure>") == 24
+    assert page.count("and 3 more") == 2
+
+
+def test_warnings_are_shown(build_package: BuildPackage) -> None:
+    audit = dict(build_package().audit) | {"warnings": ["a.png shows the same as b.png"]}
+    assert "a.png shows the same as b.png" in render_card(build_package(audit=audit))
