@@ -9,6 +9,8 @@ from sgps.episodes import ClassPool
 from sgps.errors import InputError
 from sgps.training.config import MetaTrainingConfig
 
+_MIN_CLASSES = 2
+
 
 def build_pools(
     datasets: Sequence[StoredDataset], roles: Sequence[str], min_groups: int
@@ -21,13 +23,13 @@ def build_pools(
     ------
     InputError: no dataset is left.
     """
-    pools = []
-    for dataset in datasets:
-        pool = ClassPool.from_frame(
+    pools = [
+        ClassPool.from_frame(
             dataset.frame, domain=dataset.name, roles=tuple(roles), min_groups=min_groups
         )
-        if len(pool.labels) >= 2:
-            pools.append(pool)
+        for dataset in datasets
+        if _count_classes(dataset, roles, min_groups) >= _MIN_CLASSES
+    ]
     if not pools:
         raise InputError(
             f"no dataset has two classes with {min_groups} groups of role {' or '.join(roles)}",
@@ -35,6 +37,11 @@ def build_pools(
             remedy="ingest a dataset with that role or ask for fewer shots and queries",
         )
     return pools
+
+
+def _count_classes(dataset: StoredDataset, roles: Sequence[str], min_groups: int) -> int:
+    rows = dataset.frame[dataset.frame["role"].isin(roles)]
+    return int((rows.groupby("label")["group"].nunique() >= min_groups).sum())
 
 
 def build_validation_pools(

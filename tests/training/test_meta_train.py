@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from sgps.datasets.descriptions import DescriptionLibrary
+from sgps.datasets.ingest import ingest
+from sgps.datasets.sources.phantom import PhantomSource
 from sgps.datasets.storage import StoredDataset
 from sgps.errors import InputError
 from sgps.synthesizer.sealed import read_sealed
@@ -123,3 +125,18 @@ def test_never_reads_novel_test_images(
     assert read
     assert set(phantoms.frame.loc[read, "role"]) == {"meta_train", "novel_val"}
     assert "novel_test" in set(phantoms.frame["role"])
+
+
+def test_datasets_without_a_training_role_are_passed_over(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    source = PhantomSource("aside", classes=2, images_per_class=4, size=48, roles={"novel_test": 1})
+    aside = ingest(source, tmp_path / "shards")
+    meta_train(config, [aside, phantoms], descriptions, tmp_path / "run", stop_after=2)
+    lineage = read_sealed(
+        tmp_path / "run", "generator", file_format="sgps-generator-1"
+    ).description["lineage"]
+    assert lineage["trained_on"] == ["phantom"]
