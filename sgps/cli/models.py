@@ -1,0 +1,141 @@
+"""``sgps synthesize``, ``sgps predict`` and ``sgps models``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sgps.cli.output import format_pairs, format_rows, say, write_json, write_result
+from sgps.cli.registration import DeviceOption, JsonFlag, register
+
+if TYPE_CHECKING:
+    from sgps.service import SynthesisReceipt
+
+RECEIPT_FIELDS = (
+    "request_id",
+    "model_name",
+    "version",
+    "model_uri",
+    "tracking_uri",
+    "run_id",
+    "weights_sha256",
+    "seconds",
+)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add ``synthesize``, ``predict`` and ``models``."""
+    register(
+        app,
+        "synthesize",
+        synthesize,
+        example="sgps synthesize task.yaml --requester 'Dr. Ada' --purpose triage-study\n"
+        "sgps synthesize photos/moles --task moles --json",
+    )
+    register(
+        app,
+        "predict",
+        predict,
+        example="sgps predict models:/moles/1 lesion.jpg other.png --json",
+    )
+    register(
+        app,
+        "models",
+        models,
+        example="sgps models\nsgps models moles --requester 'Dr. Ada' --json",
+    )
+
+
+def synthesize(
+    task_path: Annotated[
+        Path,
+        typer.Argument(metavar="TASK.yaml|FOLDER", help="Task file, or folder of class folders."),
+    ],
+    requester: Annotated[
+        str | None, typer.Option(help="Who asks; default: as the file says, or the login name.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="Why; default: as the file says.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Title; default: as the file says, or the folder's name.")
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option(help="Generator: name or path; default: SGPS_GENERATOR.")
+    ] = None,
+    device: DeviceOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Synthesize a classifier and register it.
+
+    The request is a task file (task, requester, purpose, classes: name, description, images), or
+    a folder with a folder of images a class. The model is registered with its support images,
+    texts, card and audit record.
+    """
+    from sgps.service import open_workspace, synthesize_request
+    from sgps.service.parameters import read_synthesis_request
+    from sgps.settings import load_settings, override_settings
+
+    settings = override_settings(load_settings(), generator=generator, device=device)
+    request = read_synthesis_request(
+        task_path, settings, task=task, requester=requester, purpose=purpose
+    )
+    with open_workspace(settings) as workspace:
+        receipt = synthesize_request(request, workspace, progress=None if json else say)
+    for warning in receipt.warnings:
+        say(f"warning: {warning}")
+    facts = _public_facts(receipt)
+    if json:
+        write_json(facts)
+    else:
+        write_result(format_pairs(facts))
+
+
+def _public_facts(receipt: SynthesisReceipt) -> dict[str, object]:
+    facts = asdict(receipt)
+    return {name: facts[name] for name in RECEIPT_FIELDS}
+
+
+def predict(
+    model_uri: Annotated[str, typer.Argument(help="models:/<name>/<version>.")],
+    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    json: JsonFlag = False,
+) -> None:
+    """Classify images with a registered model."""
+    from sgps.service import predict_images
+    from sgps.settings import load_settings
+
+    predictions = predict_images(model_uri, images, load_settings())
+    if json:
+        write_json({"predictions": [prediction.to_dict() for prediction in predictions]})
+        return
+    rows = [
+        [item.image, item.label, f"{item.probabilities[item.label]:.3f}"] for item in predictions
+    ]
+    write_result(format_rows(["image", "label", "probability"], rows))
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="Model; default: all.")] = None,
+    requester: Annotated[str | None, typer.Option(help="Only those asked for by this one.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only those of the task of this title.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    json: JsonFlag = False,
+) -> None:
+    """List registered model versions, newest first."""
+    from sgps.service import open_workspace
+    from sgps.settings import load_settings
+
+    wanted = {"requester": requester, "task": task}
+    tags = {tag: value for tag, value in wanted.items() if value is not None}
+    with open_workspace(load_settings()) as workspace:
+        found = workspace.registry.search(model_name=name, tags=tags, limit=limit)
+    if json:
+        write_json([asdict(version) for version in found])
+        return
+    rows = [
+        [one.model_uri, one.created, one.requester, one.generator, one.weights_sha256[:12]]
+        for one in found
+    ]
+    write_result(format_rows(["model", "created", "requester", "generator", "weights"], rows))

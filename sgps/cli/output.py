@@ -1,0 +1,94 @@
+"""What the command writes: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+ProgressCall = Callable[[int, int], None]
+StageCall = Callable[[str, int, int], None]
+
+_RESULT_STREAM: ContextVar[TextIO | None] = ContextVar("_RESULT_STREAM", default=None)
+
+
+@contextlib.contextmanager
+def reserved_stdout() -> Iterator[None]:
+    """Send what libraries print to stderr, so that stdout holds nothing but the result."""
+    token = _RESULT_STREAM.set(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _RESULT_STREAM.reset(token)
+
+
+def write_result(text: str) -> None:
+    """Write one or more lines of the result to stdout."""
+    print(text, file=_RESULT_STREAM.get() or sys.stdout, flush=True)
+
+
+def write_json(value: Any) -> None:
+    """Write the result as one JSON value to stdout."""
+    write_result(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def say(text: str) -> None:
+    """Write one line for the person who waits to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def format_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A left-aligned column for each cell of ``header``, the last one as wide as it likes."""
+    cells = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    cells.insert(1, ["-" * len(name) for name in header])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+
+
+def format_pairs(pairs: Mapping[str, object]) -> str:
+    """One ``name  value`` line a pair, the values aligned."""
+    width = max(map(len, pairs), default=0)
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in pairs.items())
+
+
+@contextlib.contextmanager
+def stages() -> Iterator[StageCall]:
+    """A bar a stage on a terminal, a line at the end of each elsewhere.
+
+    Called with (stage, done, total).
+    """
+    if not sys.stderr.isatty():
+        yield _say_stage_done
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    bars: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), transient=True) as display:
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = display.add_task(stage)
+            display.update(bars[stage], completed=done, total=total)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def progress(stage: str) -> Iterator[ProgressCall]:
+    """:func:`stages` of one stage; called with (done, total)."""
+    with stages() as advance:
+        yield functools.partial(advance, stage)
+
+
+def _say_stage_done(stage: str, done: int, total: int) -> None:
+    if done >= total:
+        say(f"{stage}: {done} of {total}")
