@@ -29,6 +29,9 @@ class MetaTrainingRequest(BaseModel):
     report: Path = Field(
         default=Path("reports/validation.html"), description="HTML file of the report."
     )
+    rules: Path | None = Field(
+        default=None, description="YAML with rules; default: data/validation.yaml."
+    )
 
 
 @step("train_generator", version=TASK_VERSIONS["train_generator"], retried=True)
@@ -41,7 +44,7 @@ def train_generator(training: TrainingRequest) -> dict[str, Any]:
 def meta_train(request: MetaTrainingRequest) -> dict[str, Any]:
     """Check the datasets, then train on them."""
     training = request.training
-    require_valid_datasets(training.root, training.datasets, request.report)
+    require_valid_datasets(training.root, training.datasets, request.report, request.rules)
     return train_generator(training)
 
 
@@ -71,7 +74,9 @@ def main() -> int:
             name=options.name,
             config=read_training_config(options.config, overrides),
         )
-        return meta_train(MetaTrainingRequest(training=training, report=options.report))
+        return meta_train(
+            MetaTrainingRequest(training=training, report=options.report, rules=options.rules)
+        )
 
     return run_script(run)
 

@@ -21,6 +21,9 @@ def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("datasets", nargs="*", help="datasets; none: all in the root")
     parser.add_argument("--root", type=Path, default=Path("data/shards"), help="their folder")
     add_report_argument(parser)
+    parser.add_argument(
+        "--rules", type=Path, help="YAML with validation rules; default: data/validation.yaml"
+    )
 
 
 def add_report_argument(parser: argparse.ArgumentParser) -> None:

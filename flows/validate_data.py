@@ -13,10 +13,12 @@ from flows.running import run_script
 from flows.scripts import add_dataset_arguments, make_parser
 from flows.steps import step
 from flows.versions import FLOW_VERSIONS, TASK_VERSIONS
+from sgps.datasets import ValidationRules
 from sgps.service.datasets import (
     SourceRequest,
     ingest_source,
     open_datasets,
+    read_rules,
     report_validation,
     validate_stored,
     validation_from_dict,
@@ -37,6 +39,9 @@ class ValidationRequest(BaseModel):
     report: Path = Field(
         default=Path("reports/validation.html"), description="HTML file of the report."
     )
+    rules: Path | None = Field(
+        default=None, description="YAML with rules; default: data/validation.yaml."
+    )
 
 
 @step("ingest_dataset", version=TASK_VERSIONS["ingest_dataset"], retried=True)
@@ -52,9 +57,9 @@ def read_digests(root: Path, datasets: tuple[str, ...]) -> dict[str, str]:
 
 
 @step("check_datasets", version=TASK_VERSIONS["check_datasets"], cached=True)
-def check_datasets(root: Path, digests: dict[str, str]) -> dict[str, Any]:
+def check_datasets(root: Path, digests: dict[str, str], rules: ValidationRules) -> dict[str, Any]:
     """Run the expectations over the datasets with these digests."""
-    return validate_stored(root, tuple(digests)).to_dict()
+    return validate_stored(root, tuple(digests), rules).to_dict()
 
 
 @step("write_report", version=TASK_VERSIONS["write_report"])
@@ -63,7 +68,9 @@ def write_report(result: dict[str, Any], root: Path, report: Path) -> None:
     report_validation(validation_from_dict(result), root, report)
 
 
-def require_valid_datasets(root: Path, datasets: tuple[str, ...], report: Path) -> dict[str, str]:
+def require_valid_datasets(
+    root: Path, datasets: tuple[str, ...], report: Path, rules: Path | None = None
+) -> dict[str, str]:
     """The tasks that every flow on datasets begins with; returns name to digest.
 
     Raises
@@ -71,7 +78,7 @@ def require_valid_datasets(root: Path, datasets: tuple[str, ...], report: Path) 
     DatasetRefusedError: the datasets did not pass; what comes after does not run.
     """
     digests = read_digests(root, datasets)
-    write_report(check_datasets(root, digests), root, report)
+    write_report(check_datasets(root, digests, read_rules(rules)), root, report)
     return digests
 
 
@@ -81,7 +88,7 @@ def validate_data(request: ValidationRequest) -> dict[str, Any]:
     for source in request.sources:
         if not (request.root / source.name).exists():
             ingest_dataset(source, request.root)
-    digests = require_valid_datasets(request.root, request.datasets, request.report)
+    digests = require_valid_datasets(request.root, request.datasets, request.report, request.rules)
     return {"passed": True, "datasets": digests, "report": str(request.report)}
 
 
@@ -95,7 +102,10 @@ def main() -> int:
     add_dataset_arguments(parser)
     options = parser.parse_args()
     request = ValidationRequest(
-        root=options.root, datasets=tuple(options.datasets), report=options.report
+        root=options.root,
+        datasets=tuple(options.datasets),
+        report=options.report,
+        rules=options.rules,
     )
     return run_script(validate_data, request)
 

@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 
 from sgps.cli.output import say, stages, write_result
-from sgps.cli.registration import DeviceOption, register
+from sgps.cli.registration import (
+    DescriptionsOption,
+    DeviceOption,
+    TextsFlag,
+    find_descriptions,
+    register,
+)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -38,9 +44,8 @@ def benchmark(
     generator: Annotated[
         str | None, typer.Option(help="Generator: name or path; default: SGPS_GENERATOR.")
     ] = None,
-    descriptions: Annotated[
-        Path | None, typer.Option(help="Folder of class descriptions; none: no texts.")
-    ] = None,
+    descriptions: DescriptionsOption = None,
+    texts: TextsFlag = True,
     dataset: Annotated[
         str, typer.Option(help="Name for the descriptions; default: the manifest's folder.")
     ] = "",
@@ -66,7 +71,9 @@ def benchmark(
 
     defaults = load_settings()
     synthesizer = Synthesizer.load(
-        generator or defaults.generator, device=device or defaults.device
+        generator or defaults.generator,
+        device=device or defaults.device,
+        allow_downloads=defaults.allow_downloads,
     )
     settings = BenchmarkSettings(
         manifest=manifest,
@@ -78,7 +85,7 @@ def benchmark(
         seed=seed,
         resolution=resolution or synthesizer.resolution,
         dataset=dataset,
-        descriptions=descriptions,
+        descriptions=find_descriptions(descriptions, texts),
     )
     methods: list[Method] = [SynthesizerMethod(synthesizer), *public_baselines()]
     command = shlex.join(["sgps", *sys.argv[1:]])

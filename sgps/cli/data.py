@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sgps.cli.output import format_pairs, format_rows, progress, write_json, write_result
-from sgps.cli.registration import DEFAULT_ROOT, JsonFlag, RootOption, register
+from sgps.cli.registration import DEFAULT_ROOT, JsonFlag, RootOption, RulesOption, register
 from sgps.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,17 +89,18 @@ def validate(
     report: Annotated[Path, typer.Option(help="HTML file for the report.")] = Path(
         "reports/validation.html"
     ),
+    rules: RulesOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Check datasets and write a report.
 
     Exit code 2 when one is refused; the report says which rows and why.
     """
-    from sgps.service.datasets import report_validation, validate_stored
+    from sgps.service.datasets import read_rules, report_validation, validate_stored
 
     if every == bool(names):
         raise InputError("datasets: give either names or --all, and not both")
-    result = validate_stored(root, names or ())
+    result = validate_stored(root, names or (), read_rules(rules))
     if json:
         write_json({**result.to_dict(), "report": str(report)})
     else:

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from sgps.cli.output import format_pairs, progress, write_json, write_result
-from sgps.cli.registration import DEFAULT_ROOT, DeviceOption, JsonFlag, RootOption, register
+from sgps.cli.registration import (
+    DEFAULT_ROOT,
+    DescriptionsOption,
+    DeviceOption,
+    JsonFlag,
+    RootOption,
+    RulesOption,
+    TextsFlag,
+    find_descriptions,
+    register,
+)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -31,9 +41,9 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="YAML with training settings under the key 'train'.")
     ] = None,
-    descriptions: Annotated[
-        Path | None, typer.Option(help="Folder of class descriptions; none: train without text.")
-    ] = None,
+    descriptions: DescriptionsOption = None,
+    texts: TextsFlag = True,
+    rules: RulesOption = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Episodes in all.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
     resolution: Annotated[int | None, typer.Option(min=32, help="Image side in pixels.")] = None,
@@ -44,8 +54,10 @@ def train(
 ) -> None:
     """Meta-train a generator.
 
-    Where the folder holds an unfinished run of the same settings, it is gone on with.
+    The datasets are checked first: nothing is trained on refused ones. Where the folder holds an
+    unfinished run of the same settings, it is gone on with.
     """
+    from sgps.service.datasets import read_rules, report_validation, validate_stored
     from sgps.service.training import TrainingRequest, read_training_config, train_generator
     from sgps.settings import load_settings
 
@@ -54,17 +66,20 @@ def train(
         "episodes": episodes,
         "seed": seed,
         "device": device or settings.device,
+        "allow_downloads": settings.allow_downloads or None,
         "generator.resolution": resolution,
     }
     request = TrainingRequest(
         name=name,
         root=root,
         datasets=tuple(dataset or ()),
-        descriptions=descriptions,
+        descriptions=find_descriptions(descriptions, texts),
         folder=out,
         config=read_training_config(config, overrides),
         tracking=tracking,
     )
+    validation = validate_stored(root, request.datasets, read_rules(rules))
+    report_validation(validation, root, out / "validation.html")
     with progress("meta-training") as advance:
         result = train_generator(request, settings, progress=advance)
     facts = asdict(result)

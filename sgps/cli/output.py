@@ -6,12 +6,15 @@ import contextlib
 import functools
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TextIO
 
 ProgressCall = Callable[[int, int], None]
 StageCall = Callable[[str, int, int], None]
+
+_SECONDS_BETWEEN_LINES = 60.0
 
 _RESULT_STREAM: ContextVar[TextIO | None] = ContextVar("_RESULT_STREAM", default=None)
 
@@ -61,12 +64,12 @@ def format_pairs(pairs: Mapping[str, object]) -> str:
 
 @contextlib.contextmanager
 def stages() -> Iterator[StageCall]:
-    """A bar a stage on a terminal, a line at the end of each elsewhere.
+    """A bar a stage on a terminal, lines elsewhere.
 
     Called with (stage, done, total).
     """
     if not sys.stderr.isatty():
-        yield _say_stage_done
+        yield _StageLines()
         return
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -89,6 +92,14 @@ def progress(stage: str) -> Iterator[ProgressCall]:
         yield functools.partial(advance, stage)
 
 
-def _say_stage_done(stage: str, done: int, total: int) -> None:
-    if done >= total:
-        say(f"{stage}: {done} of {total}")
+class _StageLines:
+    """A line at the end of each stage, and one a minute while it goes on."""
+
+    def __init__(self) -> None:
+        self._last_line = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            say(f"{stage}: {done} of {total}")

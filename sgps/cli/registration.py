@@ -17,7 +17,28 @@ DeviceOption = Annotated[
     str | None, typer.Option("--device", help="auto, cpu or cuda; default: SGPS_DEVICE.")
 ]
 
+RulesOption = Annotated[
+    Path | None,
+    typer.Option("--rules", help="YAML with validation rules; default: data/validation.yaml."),
+]
+DescriptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--descriptions", help="Folder of class descriptions; default: data/descriptions, if there."
+    ),
+]
+TextsFlag = Annotated[bool, typer.Option("--texts/--no-texts", help="Use class descriptions.")]
+
 DEFAULT_ROOT = Path("data/shards")
+
+_DEFAULT_DESCRIPTIONS = Path("data/descriptions")
+
+
+def find_descriptions(given: Path | None, texts: bool) -> Path | None:
+    """The folder of descriptions to use; None for none."""
+    if not texts:
+        return None
+    return given or (_DEFAULT_DESCRIPTIONS if _DEFAULT_DESCRIPTIONS.is_dir() else None)
 
 
 def register(app: typer.Typer, name: str, function: Callable[..., None], *, example: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sgps.datasets import ImageLimits, Source, StoredDataset, find_datasets, ingest, open_source
-from sgps.datasets.expectations import ValidationResult, validate_datasets
+from sgps.datasets.expectations import ValidationResult, ValidationRules, validate_datasets
 from sgps.datasets.report import require_valid, write_validation_report
-from sgps.errors import UnknownNameError
+from sgps.errors import InputError, UnknownNameError
+from sgps.service.parameters import parse_request, read_mapping
 from sgps.settings import Settings
 
+DEFAULT_RULES_FILE = Path("data/validation.yaml")
 _DOWNLOADED = ("medmnist", "isic")
 
 SourceKind = Literal["folder", "manifest", "dicom", "medmnist", "isic", "phantom"]
@@ -85,9 +88,31 @@ def open_datasets(root: Path, names: Sequence[str] = ()) -> list[StoredDataset]:
     return found
 
 
-def validate_stored(root: Path, names: Sequence[str] = ()) -> ValidationResult:
+def read_rules(path: Path | None = None) -> ValidationRules:
+    """Rules from a YAML file; without one from ``data/validation.yaml`` where that exists.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or has a rule that is unknown or of the wrong form.
+    """
+    if path is None and not DEFAULT_RULES_FILE.is_file():
+        return ValidationRules()
+    values = read_mapping(path or DEFAULT_RULES_FILE)
+    known = {field.name for field in fields(ValidationRules)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise InputError(
+            f"{path or DEFAULT_RULES_FILE}: unknown rule {unknown[0]!r}",
+            expected=f"rules among {', '.join(sorted(known))}",
+        )
+    return parse_request(ValidationRules, values)
+
+
+def validate_stored(
+    root: Path, names: Sequence[str] = (), rules: ValidationRules | None = None
+) -> ValidationResult:
     """Check datasets together against the rules; all under ``root`` where none is named."""
-    return validate_datasets(open_datasets(root, names))
+    return validate_datasets(open_datasets(root, names), rules or read_rules())
 
 
 def report_validation(result: ValidationResult, root: Path, report: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sgps.errors import InputError
 from sgps.service.requests import SynthesisRequest
@@ -15,18 +15,18 @@ from sgps.settings import Settings
 
 UNSTATED_PURPOSE = "not stated"
 
-RequestModel = TypeVar("RequestModel", bound=BaseModel)
+RequestModel = TypeVar("RequestModel")
 
 
 def parse_request(kind: type[RequestModel], values: dict[str, Any]) -> RequestModel:
-    """Build a request and check every field.
+    """Build a pydantic model or a dataclass and check every field.
 
     Raises
     ------
     InputError: a field is unknown, missing or of the wrong form; it is named.
     """
     try:
-        return kind.model_validate(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -40,15 +40,27 @@ def read_section(path: Path, section: str) -> dict[str, Any]:
     ------
     InputError: the file cannot be read, or has no such mapping.
     """
+    values = read_mapping(path).get(section)
+    if not isinstance(values, dict):
+        raise InputError(f"{path} has no parameters", expected=f"a mapping under {section!r}")
+    return dict(values)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises
+    ------
+    InputError: the file cannot be read, or holds no mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason})", expected="a YAML file") from error
-    values = content.get(section) if isinstance(content, dict) else None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} has no parameters", expected=f"a mapping under {section!r}")
-    return dict(values)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no parameters", expected="a mapping of names to values")
+    return content
 
 
 def read_synthesis_request(

@@ -153,7 +153,9 @@ def decode_support(checked: CheckedRequest, settings: Settings) -> DecodedSuppor
 
 def load_synthesizer(settings: Settings) -> Synthesizer:
     """Load the generator that the settings name. Raises UnknownNameError, IntegrityError."""
-    return Synthesizer.load(settings.generator, device=settings.device)
+    return Synthesizer.load(
+        settings.generator, device=settings.device, allow_downloads=settings.allow_downloads
+    )
 
 
 def synthesize_weights(

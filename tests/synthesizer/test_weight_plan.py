@@ -42,8 +42,9 @@ def test_refuses_other_layers() -> None:
         plan_weights(nn.Sequential(nn.Linear(2, 2)))
 
 
-def test_singular_residual_scales_the_singular_values() -> None:
-    weight = torch.randn(6, 4, 3, 3, dtype=torch.float64)
+@pytest.mark.parametrize("shape", [(6, 4, 3, 3), (16, 6, 1, 1), (6, 16, 1, 1)])
+def test_singular_residual_scales_the_singular_values(shape: tuple[int, ...]) -> None:
+    weight = torch.randn(shape, dtype=torch.float64)
     log_scale = torch.linspace(-0.4, 0.4, 6, dtype=torch.float64)
     adapted = weight + SingularBasis(weight).residual(log_scale)
     before = torch.linalg.svdvals(weight.flatten(1))
