@@ -23,7 +23,7 @@ from sgps.service.benchmarking import INCUMBENT, EpisodeRequest, EvaluationReque
 from sgps.service.datasets import SourceRequest
 from sgps.service.parameters import parse_request, read_section
 from sgps.service.promotion import decide_and_promote, find_incumbent
-from sgps.service.training import TrainingRequest
+from sgps.service.training import TrainingRequest, in_folder_of_its_own
 from sgps.settings import load_settings
 
 
@@ -66,7 +66,7 @@ def retrain(request: RetrainRequest) -> dict[str, Any]:
             ingest_dataset(source, training.root)
     digests = require_valid_datasets(training.root, training.datasets, request.report)
     index_episodes(request.episodes)
-    trained = train_generator(training)
+    trained = train_generator(in_folder_of_its_own(training))
     report = _compare(request, trained["checkpoint"])
     decision = decide_promotion(
         Path(trained["checkpoint"]),

@@ -13,13 +13,14 @@ from flows.running import run_script
 from flows.scripts import add_dataset_arguments, make_parser
 from flows.steps import step
 from flows.versions import FLOW_VERSIONS, TASK_VERSIONS
-from sgps.datasets import ValidationRules
 from sgps.service.datasets import (
     SourceRequest,
     ingest_source,
     open_datasets,
     read_rules,
     report_validation,
+    rules_from_dict,
+    rules_to_dict,
     validate_stored,
     validation_from_dict,
 )
@@ -57,9 +58,9 @@ def read_digests(root: Path, datasets: tuple[str, ...]) -> dict[str, str]:
 
 
 @step("check_datasets", version=TASK_VERSIONS["check_datasets"], cached=True)
-def check_datasets(root: Path, digests: dict[str, str], rules: ValidationRules) -> dict[str, Any]:
+def check_datasets(root: Path, digests: dict[str, str], rules: dict[str, Any]) -> dict[str, Any]:
     """Run the expectations over the datasets with these digests."""
-    return validate_stored(root, tuple(digests), rules).to_dict()
+    return validate_stored(root, tuple(digests), rules_from_dict(rules)).to_dict()
 
 
 @step("write_report", version=TASK_VERSIONS["write_report"])
@@ -78,7 +79,7 @@ def require_valid_datasets(
     DatasetRefusedError: the datasets did not pass; what comes after does not run.
     """
     digests = read_digests(root, datasets)
-    write_report(check_datasets(root, digests, read_rules(rules)), root, report)
+    write_report(check_datasets(root, digests, rules_to_dict(read_rules(rules))), root, report)
     return digests
 
 

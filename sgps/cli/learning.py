@@ -65,7 +65,7 @@ def train(
     overrides: dict[str, Any] = {
         "episodes": episodes,
         "seed": seed,
-        "device": device or settings.device,
+        "device": device or (settings.device if settings.device != "auto" else None),
         "allow_downloads": settings.allow_downloads or None,
         "generator.resolution": resolution,
     }

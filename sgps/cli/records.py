@@ -24,7 +24,7 @@ def add_commands(app: typer.Typer) -> None:
         group,
         "list",
         list_entries,
-        example="sgps audit list --kind synthesis --limit 10",
+        example="sgps audit list --kind synthesize --limit 10",
     )
     register(
         group,

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sgps.errors import UnknownNameError
+from sgps.errors import IntegrityError, UnknownNameError
 from sgps.registry._experiments import ALREADY_EXISTS, find_experiment, is_server
 from sgps.registry._labels import run_parameters, search_tags, version_description
 from sgps.registry._mlflow import (
@@ -146,7 +146,14 @@ class ModelRegistry:
                         f"{model_uri} holds no synthesized classifier",
                         remedy="see the registered ones with: sgps models",
                     ) from error
-                return SynthesizedClassifier.load(Path(folder))
+                try:
+                    return SynthesizedClassifier.load(Path(folder))
+                except IntegrityError as error:
+                    raise IntegrityError(
+                        f"{model_uri}: {error.what}",
+                        expected=error.expected,
+                        remedy=f"restore {source}/{CLASSIFIER_PATH}, or synthesize it again",
+                    ) from error
 
     def search(
         self,

@@ -100,10 +100,16 @@ def evaluate_generator(
     index = EpisodeIndex.load(request.index)
     dataset = StoredDataset.open(request.root / index.episodes[0].domain)
     index.check_datasets({dataset.name: dataset.digest})
-    candidate = Synthesizer.load(request.generator or settings.generator, device=settings.device)
+
+    def load(generator: str) -> Synthesizer:
+        return Synthesizer.load(
+            generator, device=settings.device, allow_downloads=settings.allow_downloads
+        )
+
+    candidate = load(request.generator or settings.generator)
     methods: list[Method] = [SynthesizerMethod(candidate)]
     if request.incumbent:
-        methods.append(IncumbentMethod(Synthesizer.load(request.incumbent, device=settings.device)))
+        methods.append(IncumbentMethod(load(request.incumbent)))
     if request.baselines:
         methods.extend(public_baselines())
     benchmark = _benchmark_settings(

@@ -108,6 +108,20 @@ def read_rules(path: Path | None = None) -> ValidationRules:
     return parse_request(ValidationRules, values)
 
 
+def rules_to_dict(rules: ValidationRules) -> dict[str, Any]:
+    """JSON-able values, the same for equal rules."""
+    values = {field.name: getattr(rules, field.name) for field in fields(rules)}
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in values.items()
+    }
+
+
+def rules_from_dict(values: dict[str, Any]) -> ValidationRules:
+    """The inverse of :func:`rules_to_dict`."""
+    return parse_request(ValidationRules, values)
+
+
 def validate_stored(
     root: Path, names: Sequence[str] = (), rules: ValidationRules | None = None
 ) -> ValidationResult:

@@ -80,9 +80,15 @@ def decide_and_promote(
     StoreError: the ledger or the folder of generators cannot be written.
     """
     incumbent = find_incumbent(settings)
-    candidate_sha256 = Synthesizer.load(candidate, device="cpu").generator_sha256
+    candidate_sha256 = Synthesizer.load(
+        candidate, device="cpu", allow_downloads=settings.allow_downloads
+    ).generator_sha256
     incumbent_sha256 = (
-        Synthesizer.load(incumbent, device="cpu").generator_sha256 if incumbent else ""
+        Synthesizer.load(
+            incumbent, device="cpu", allow_downloads=settings.allow_downloads
+        ).generator_sha256
+        if incumbent
+        else ""
     )
     promoted, reason = _decide(paired)
     figures = paired or {}

@@ -16,7 +16,7 @@ from sgps.registry import MetricLog, ModelRegistry
 from sgps.service.datasets import open_datasets
 from sgps.service.parameters import parse_request, read_section
 from sgps.settings import Settings
-from sgps.training import MetaTrainingConfig, MetricSink, meta_train
+from sgps.training import MetaTrainingConfig, MetaTrainingRun, MetricSink, digest_run
 
 SECTION = "train"
 _TRACKING_FILE = "tracking.json"
@@ -70,6 +70,21 @@ def read_training_config(path: Path | None, overrides: Mapping[str, Any]) -> Met
     return parse_request(MetaTrainingConfig, values)
 
 
+def in_folder_of_its_own(request: TrainingRequest) -> TrainingRequest:
+    """The same training in a sub-folder named by all that decides what it does.
+
+    A schedule needs this: where data, texts or settings changed, a run of its own begins; where
+    nothing did, the finished one is found.
+    """
+    datasets = open_datasets(request.root, request.datasets)
+    digest = digest_run(request.config, datasets, _read_descriptions(request))
+    return request.model_copy(update={"folder": request.folder / digest[:12]})
+
+
+def _read_descriptions(request: TrainingRequest) -> DescriptionLibrary | None:
+    return DescriptionLibrary.load(request.descriptions) if request.descriptions else None
+
+
 def train_generator(
     request: TrainingRequest,
     settings: Settings,
@@ -83,22 +98,15 @@ def train_generator(
     UserError: datasets, settings or stores; a run already begun can be gone on with.
     """
     datasets = open_datasets(request.root, request.datasets)
-    descriptions = DescriptionLibrary.load(request.descriptions) if request.descriptions else None
+    descriptions = _read_descriptions(request)
 
     def advance(done: int, total: int, _status: str) -> None:
         if progress is not None:
             progress(done, total)
 
+    run = MetaTrainingRun(request.config, datasets, descriptions, request.folder, name=request.name)
     with _metric_log(request, settings, datasets) as log:
-        result = meta_train(
-            request.config,
-            datasets,
-            descriptions,
-            request.folder,
-            name=request.name,
-            metrics=log,
-            progress=advance,
-        )
+        result = run.go_on(metrics=log, progress=advance)
     return TrainingReceipt(
         checkpoint=str(result.checkpoint),
         generator_sha256=result.generator_sha256,

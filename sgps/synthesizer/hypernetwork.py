@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -62,6 +63,7 @@ class Hypernetwork(nn.Module):
         self.normalise = InputNormalisation(config.architecture)
         self.plan = plan_weights(network.body)
         self.generator = Generator(config, self.plan, network.body, tap_widths(network))
+        self._query_pass: Callable[[dict[str, Tensor], Tensor], tuple[Tensor, ...]] = self._run
 
     @classmethod
     def create(
@@ -100,6 +102,14 @@ class Hypernetwork(nn.Module):
         head = solve_head(support_taps, labels, codes.head, unit_rows=self.config.unit_rows)
         return Synthesis(tensors, head, codes)
 
+    def compile_query_pass(self) -> None:
+        """Compile the pass over query images, where most of a training step is spent.
+
+        The two passes over the support stay as they are: they observe and change the normalisation
+        layers through hooks, which a compiled network does not call.
+        """
+        self._query_pass = torch.compile(self._run)
+
     def encode(self, inputs: Tensor, labels: SupportLabels, texts_NF: Tensor) -> SupportTokens:
         """One pass of the frozen base over normalised support images, without gradients."""
         body = self.network.body
@@ -112,7 +122,7 @@ class Hypernetwork(nn.Module):
     def taps(self, synthesis: Synthesis, images: Tensor) -> tuple[Tensor, ...]:
         """Tap features of uint8 images (Q, 3, H, W) under the synthesized weights."""
         tensors = absorb_statistics(self.network.body, synthesis.tensors, self.plan.normalisations)
-        return self._run(tensors, self.normalise(images))
+        return self._query_pass(tensors, self.normalise(images))
 
     def logits(self, synthesis: Synthesis, images: Tensor) -> Tensor:
         """Logits (Q, N) of uint8 images (Q, 3, H, W)."""

@@ -34,6 +34,7 @@ class Synthesizer:
     text_encoder: name of the encoder of class descriptions.
     lineage: facts of the training, kept with the checkpoint.
     device: where synthesis runs.
+    allow_downloads: whether a text encoder that no package brings may come from the hub.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Synthesizer:
         text_encoder: str = DEFAULT_TEXT_ENCODER,
         lineage: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
+        allow_downloads: bool = False,
     ) -> None:
+        self._allow_downloads = allow_downloads
         self.device = torch.device(device)
         self._hypernetwork = hypernetwork.to(self.device).eval().requires_grad_(False)
         self._text_encoder_name = text_encoder
@@ -80,6 +83,7 @@ class Synthesizer:
             text_encoder=description["text_encoder"],
             lineage=description["lineage"],
             device=choose_device(device),
+            allow_downloads=allow_downloads,
         )
 
     @property
@@ -94,7 +98,7 @@ class Synthesizer:
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:
-        return load_text_encoder(self._text_encoder_name)
+        return load_text_encoder(self._text_encoder_name, allow_downloads=self._allow_downloads)
 
     def synthesize(self, task: Task) -> SynthesizedClassifier:
         """Synthesize every parameter of a classifier for ``task``, without a gradient step.

@@ -1,12 +1,21 @@
 """Meta-training of generators."""
 
 from sgps.training.config import MetaTrainingConfig
-from sgps.training.meta_train import MetricSink, ProgressSink, TrainingResult, meta_train
+from sgps.training.image_bank import digest_run
+from sgps.training.meta_train import (
+    MetaTrainingRun,
+    MetricSink,
+    ProgressSink,
+    TrainingResult,
+    meta_train,
+)
 
 __all__ = [
     "MetaTrainingConfig",
+    "MetaTrainingRun",
     "MetricSink",
     "ProgressSink",
     "TrainingResult",
+    "digest_run",
     "meta_train",
 ]

@@ -20,7 +20,8 @@ class MetaTrainingConfig(BaseModel):
 
     generator: GeneratorConfig = Field(default_factory=GeneratorConfig)
     pretrained: bool = True
-    """Start from the target network's public weights; random ones serve tests."""
+    """Start from the target network's public weights. Random ones serve tests: a generator of them
+    cannot be loaded again, since they are not kept."""
     allow_downloads: bool = False
     """Let a target network that no package brings come from the hub."""
     text_encoder: str = "minilm"

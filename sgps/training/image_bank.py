@@ -14,6 +14,7 @@ from sgps.datasets.storage import StoredDataset
 from sgps.encoders.text import TextEncoder
 from sgps.episodes import Episode
 from sgps.synthesizer.head import SupportLabels
+from sgps.training.config import MetaTrainingConfig
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,21 @@ def data_digest(datasets: Sequence[StoredDataset]) -> str:
     """SHA-256 over the names and digests of the datasets, in name order."""
     lines = sorted(f"{dataset.name}:{dataset.digest}" for dataset in datasets)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def digest_run(
+    config: MetaTrainingConfig,
+    datasets: Sequence[StoredDataset],
+    descriptions: DescriptionLibrary | None,
+) -> str:
+    """SHA-256 over all that decides what a run does: settings, datasets and class texts."""
+    digest = hashlib.sha256(f"{config.digest()}\n{data_digest(datasets)}".encode())
+    for dataset in sorted(datasets, key=lambda dataset: dataset.name):
+        for label in sorted(set(dataset.frame["label"])) if descriptions else ():
+            description = descriptions.get(dataset.name, label) if descriptions else None
+            text = description.text if description else ""
+            digest.update(f"\n{dataset.name}\t{label}\t{text}".encode())
+    return digest.hexdigest()
 
 
 def _flatten(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

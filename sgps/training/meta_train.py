@@ -27,10 +27,10 @@ from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.synthesizer import choose_device
 from sgps.training.augmentation import augment_episode
 from sgps.training.config import MetaTrainingConfig
-from sgps.training.image_bank import EpisodeTensors, ImageBank, data_digest
+from sgps.training.image_bank import EpisodeTensors, ImageBank, data_digest, digest_run
 from sgps.training.optimisation import build_optimiser, learning_factor
 from sgps.training.pools import build_pools, build_validation_pools
-from sgps.training.state import RunProgress, load_state, save_state
+from sgps.training.state import load_state, save_state
 from sgps.training.validation import ValidationScores, validate, validation_episodes
 
 MetricSink = Callable[[Mapping[str, float], int], None]
@@ -88,16 +88,19 @@ def meta_train(
     InputError: no dataset fits, or the folder holds a run with other settings or data.
     StoreError: the folder cannot be written.
     """
-    run = _Run(config, datasets, descriptions, folder, name)
-    started = time.perf_counter()
-    run.restore()
-    while not run.finished and (stop_after is None or run.progress.next_episode < stop_after):
-        run.advance(metrics, progress)
-    return run.result(time.perf_counter() - started)
+    run = MetaTrainingRun(config, datasets, descriptions, folder, name=name)
+    return run.go_on(metrics=metrics, progress=progress, stop_after=stop_after)
 
 
-class _Run:
-    """One run: what it needs, where it stands and how it takes a step."""
+class MetaTrainingRun:
+    """One run: what it needs, where it stands and how it takes a step.
+
+    Making one reads the data and the state that ``folder`` holds, and writes nothing.
+
+    Raises
+    ------
+    InputError: no dataset fits, or the folder holds a run with other settings or data.
+    """
 
     def __init__(
         self,
@@ -105,7 +108,8 @@ class _Run:
         datasets: Sequence[StoredDataset],
         descriptions: DescriptionLibrary | None,
         folder: Path,
-        name: str,
+        *,
+        name: str = "candidate",
     ) -> None:
         self.config = config
         self.folder = folder
@@ -127,7 +131,7 @@ class _Run:
         self.validation_set = validation_episodes(
             validation_pools, count=config.validation_episodes, seed=config.seed + 1
         )
-        encoder = load_text_encoder(config.text_encoder)
+        encoder = load_text_encoder(config.text_encoder, allow_downloads=config.allow_downloads)
         self.bank = ImageBank.read(
             datasets,
             roles=(*config.train_roles, validation_role),
@@ -144,27 +148,37 @@ class _Run:
         self._standardise_tokens()
         self.hypernetwork.to(self.device)
         if config.compile:
-            self.hypernetwork.network.compile()
+            self.hypernetwork.compile_query_pass()
         self.optimiser = build_optimiser(self.hypernetwork, config)
-        self.progress = RunProgress()
-        self.best_sha256 = ""
-        self.run_digest = f"{config.digest()}:{data_digest(datasets)}"
+        self.run_digest = digest_run(config, datasets, descriptions)
+        self.progress = load_state(
+            folder, self.hypernetwork.generator, self.optimiser, run_digest=self.run_digest
+        )
         self._losses: list[float] = []
 
     @property
     def finished(self) -> bool:
+        """Whether all episodes are done, or patience is at its end."""
         progress = self.progress
         return (
             progress.next_episode >= self.config.episodes
             or progress.stale_validations >= self.config.patience
         )
 
-    def restore(self) -> None:
-        self.progress = load_state(
-            self.folder, self.hypernetwork.generator, self.optimiser, run_digest=self.run_digest
-        )
+    def go_on(
+        self,
+        *,
+        metrics: MetricSink | None = None,
+        progress: ProgressSink | None = None,
+        stop_after: int | None = None,
+    ) -> TrainingResult:
+        """Train to the end, or to episode ``stop_after``; see :func:`meta_train`."""
+        started = time.perf_counter()
+        while not self.finished and (stop_after is None or self.progress.next_episode < stop_after):
+            self._advance(metrics, progress)
+        return self._result(time.perf_counter() - started)
 
-    def advance(self, metrics: MetricSink | None, progress: ProgressSink | None) -> None:
+    def _advance(self, metrics: MetricSink | None, progress: ProgressSink | None) -> None:
         """One optimiser step, and what is due after it."""
         config = self.config
         first = self.progress.next_episode
@@ -193,13 +207,13 @@ class _Run:
                 run_digest=self.run_digest,
             )
 
-    def result(self, seconds: float) -> TrainingResult:
+    def _result(self, seconds: float) -> TrainingResult:
         return TrainingResult(
             checkpoint=self.folder,
             best_accuracy=self.progress.best_score,
             best_episode=self.progress.best_episode,
             episodes_done=self.progress.next_episode,
-            generator_sha256=self.best_sha256,
+            generator_sha256=self.progress.best_sha256,
             seconds=seconds,
         )
 
@@ -260,7 +274,7 @@ class _Run:
             progress.best_score = scores.accuracy
             progress.best_episode = episode
             progress.stale_validations = 0
-            self.best_sha256 = self._save_best(scores)
+            progress.best_sha256 = self._save_best(scores)
         else:
             progress.stale_validations += 1
         if metrics:

@@ -29,6 +29,7 @@ class RunProgress:
     next_episode: number of the first episode not yet trained on.
     best_score: best validation accuracy so far; -1 before the first validation.
     best_episode: after how many episodes it was reached.
+    best_sha256: digest of the generator that was kept then.
     stale_validations: validations since then.
     history: one entry a validation: episode, training loss, scores.
     """
@@ -36,6 +37,7 @@ class RunProgress:
     next_episode: int = 0
     best_score: float = -1.0
     best_episode: int = 0
+    best_sha256: str = ""
     stale_validations: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
