@@ -102,13 +102,13 @@ class Hypernetwork(nn.Module):
         head = solve_head(support_taps, labels, codes.head, unit_rows=self.config.unit_rows)
         return Synthesis(tensors, head, codes)
 
-    def compile_query_pass(self) -> None:
+    def compile_query_pass(self, backend: str = "inductor") -> None:
         """Compile the pass over query images, where most of a training step is spent.
 
         The two passes over the support stay as they are: they observe and change the normalisation
         layers through hooks, which a compiled network does not call.
         """
-        self._query_pass = torch.compile(self._run)
+        self._query_pass = torch.compile(self._run, backend=backend)
 
     def encode(self, inputs: Tensor, labels: SupportLabels, texts_NF: Tensor) -> SupportTokens:
         """One pass of the frozen base over normalised support images, without gradients."""

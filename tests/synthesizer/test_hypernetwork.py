@@ -146,3 +146,21 @@ def test_golden_logits_in_float64() -> None:
         logits = hypernetwork.logits(synthesis, images)
     golden = torch.tensor([[3.346765939052, -3.346765939052], [-3.346765939052, 3.346765939052]])
     torch.testing.assert_close(logits, golden.double(), atol=1e-6, rtol=0)
+
+
+# Dynamo reads .grad of what it traces, and torch warns of its own tracer.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_the_compiled_query_pass_equals_the_plain_one() -> None:
+    plain, compiled = (build_hypernetwork(trained=True) for _ in range(2))
+    compiled.compile_query_pass(backend="eager")
+    images, labels, texts = random_support((1, 2))
+    outputs = []
+    for hypernetwork in (plain, compiled):
+        synthesis = hypernetwork.generate(images, labels, texts)
+        logits = hypernetwork.logits(synthesis, images)
+        logits.square().mean().backward()
+        delta = hypernetwork.generator.deltas[0].grad
+        assert delta is not None
+        outputs.append((logits.detach(), delta))
+    torch.testing.assert_close(outputs[1][0], outputs[0][0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(outputs[1][1], outputs[0][1], atol=1e-4, rtol=1e-3)
