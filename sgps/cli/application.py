@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from sgps.cli import benchmarking, data, demonstration, diagnosis, learning, models, records
+from sgps.cli.output import COMMAND_LINE
 from sgps.errors import SgpsError
 from sgps.settings import apply_offline_defaults
 
@@ -54,6 +56,7 @@ for _group in (demonstration, data, learning, benchmarking, models, records, dia
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return the exit code; an error is one line on stderr."""
+    COMMAND_LINE.set(shlex.join(["sgps", *arguments]))
     try:
         apply_offline_defaults()
         outcome = app(list(arguments), prog_name="sgps", standalone_mode=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sgps.cli.output import say, stages, write_result
+from sgps.cli.output import COMMAND_LINE, require_writable_file, say, stages, write_result
 from sgps.cli.registration import (
     DescriptionsOption,
     DeviceOption,
@@ -17,6 +15,9 @@ from sgps.cli.registration import (
     find_descriptions,
     register,
 )
+from sgps.errors import InputError
+
+PLOT_SUFFIXES = (".png", ".svg")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -39,7 +40,8 @@ def benchmark(
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the images in pixels; default: the generator's.")
+        int | None,
+        typer.Option(min=32, help="Side of the images in pixels; default: the generator's."),
     ] = None,
     generator: Annotated[
         str | None, typer.Option(help="Generator: name or path; default: SGPS_GENERATOR.")
@@ -69,6 +71,13 @@ def benchmark(
     from sgps.settings import load_settings
     from sgps.synthesizer import Synthesizer
 
+    for output in (json, plot):
+        if output is not None:
+            require_writable_file(output)
+    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
+        raise InputError(
+            f"--plot {plot}", expected="a name that ends in .png or .svg", remedy="rename it"
+        )
     defaults = load_settings()
     synthesizer = Synthesizer.load(
         generator or defaults.generator,
@@ -88,9 +97,10 @@ def benchmark(
         descriptions=find_descriptions(descriptions, texts),
     )
     methods: list[Method] = [SynthesizerMethod(synthesizer), *public_baselines()]
-    command = shlex.join(["sgps", *sys.argv[1:]])
     with stages() as progress:
-        report = run_benchmark(settings, methods, command=command, progress=progress)
+        report = run_benchmark(settings, methods, command=COMMAND_LINE.get(), progress=progress)
+    if settings.descriptions is not None and not report.settings["described_classes"]:
+        say(f"warning: {settings.descriptions} describes no class of this dataset: no texts used")
     write_result(report.to_text())
     if json is not None:
         report.save(json)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TextIO
+
+from sgps.errors import StoreError
 
 ProgressCall = Callable[[int, int], None]
 StageCall = Callable[[str, int, int], None]
 
 _SECONDS_BETWEEN_LINES = 60.0
+
+COMMAND_LINE: ContextVar[str] = ContextVar("COMMAND_LINE", default="sgps")
+"""The command as a shell would take it, for reports that say how they were made."""
 
 _RESULT_STREAM: ContextVar[TextIO | None] = ContextVar("_RESULT_STREAM", default=None)
 
@@ -60,6 +68,27 @@ def format_pairs(pairs: Mapping[str, object]) -> str:
     """One ``name  value`` line a pair, the values aligned."""
     width = max(map(len, pairs), default=0)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in pairs.items())
+
+
+def require_writable_file(path: Path) -> None:
+    """See that a result can be written before the work for it begins; nothing is left behind.
+
+    Raises
+    ------
+    StoreError: it is a folder, or its folder cannot be made or written.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}",
+            expected="a file in a writable folder",
+            remedy="choose another path",
+        ) from error
 
 
 @contextlib.contextmanager

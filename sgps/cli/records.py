@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def add_commands(app: typer.Typer) -> None:
     """Add ``audit``."""
     group = typer.Typer(
-        help="Read the ledger of who did what.", rich_markup_mode=None, no_args_is_help=True
+        help="Read the ledger of who did what.",
+        epilog="\b\nExample:\n  sgps audit list --limit 10\n  sgps audit verify --json",
+        rich_markup_mode=None,
+        no_args_is_help=True,
     )
     register(
         group,
@@ -60,8 +63,12 @@ def list_entries(
     write_result(format_rows(["entry", "time", "kind", "subject", "digest"], rows))
 
 
-def show(number: Annotated[int, typer.Argument(min=1, help="Number of the entry.")]) -> None:
-    """Show one entry with its whole record."""
+def show(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the entry.")],
+    json: JsonFlag = False,
+) -> None:
+    """Show one entry with its whole record, as JSON with or without ``--json``."""
+    del json
     with _open_ledger() as ledger:
         write_json(asdict(ledger.get(number)))
 

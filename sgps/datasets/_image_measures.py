@@ -58,18 +58,23 @@ def measure_images(dataset: StoredDataset) -> ImageMeasures:
     return measures
 
 
-def _measure_into(measures: ImageMeasures, row: int, image: Image.Image) -> None:
-    measures.width[row], measures.height[row] = image.size
-    measures.channels[row] = len(image.getbands())
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    grey = image.convert("L")
+def grey_thumbnail(grey: Image.Image) -> npt.NDArray[np.uint8]:
+    """The central square of a grey image, shrunk to (64, 64), uint8."""
+    side = min(grey.size)
+    left, top = (grey.width - side) / 2, (grey.height - side) / 2
     square = grey.resize(
         (THUMBNAIL_SIDE, THUMBNAIL_SIDE),
         Image.Resampling.BICUBIC,
         box=(left, top, left + side, top + side),
     )
-    thumbnail = np.asarray(square, dtype=np.uint8)
+    return np.asarray(square, dtype=np.uint8)
+
+
+def _measure_into(measures: ImageMeasures, row: int, image: Image.Image) -> None:
+    measures.width[row], measures.height[row] = image.size
+    measures.channels[row] = len(image.getbands())
+    grey = image.convert("L")
+    thumbnail = grey_thumbnail(grey)
     measures.brightness[row] = float(np.asarray(grey).mean())
     measures.contrast[row] = float(thumbnail.std())
     measures.signatures[row] = detail_signature(thumbnail)

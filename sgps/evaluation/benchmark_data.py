@@ -13,7 +13,7 @@ import pandas as pd
 from sgps.datasets.decoding import read_image
 from sgps.datasets.manifest import read_manifest, resolve_image_path
 from sgps.datasets.preprocessing import resize_and_crop
-from sgps.errors import InputError
+from sgps.errors import InputError, ManifestError
 from sgps.evaluation.methods import Images
 
 Progress = Callable[[str, int, int], None]
@@ -110,7 +110,20 @@ def load_benchmark_data(
         if progress is not None:
             progress("images", row + 1, len(frame))
     frame = frame.assign(pixel_sha256=digests)
+    _require_one_label_an_image(frame, settings)
     return BenchmarkData(frame, images, _digest(frame))
+
+
+def _require_one_label_an_image(frame: pd.DataFrame, settings: BenchmarkSettings) -> None:
+    labels = frame.groupby("pixel_sha256")["label"].nunique()
+    if (labels > 1).any():
+        rows = frame[frame["pixel_sha256"] == labels.index[labels > 1][0]]
+        raise ManifestError(
+            f"{settings.manifest}: {' and '.join(rows['file'][:2])} are the same image under the"
+            f" labels {' and '.join(sorted(set(rows['label']))[:2])}",
+            expected="one label an image",
+            remedy="remove the wrong row",
+        )
 
 
 def require_enough_groups(frame: pd.DataFrame, settings: BenchmarkSettings) -> None:

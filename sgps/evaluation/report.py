@@ -102,9 +102,16 @@ class BenchmarkReport:
                 "w", dir=path.parent, delete=False, encoding="utf-8"
             ) as file:
                 file.write(text)
-            Path(file.name).replace(path)
+            try:
+                Path(file.name).replace(path)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"report {path} cannot be written: {error}") from error
+            raise StoreError(
+                f"report {path} cannot be written: {error.strerror or error}",
+                expected="a file in a writable folder",
+                remedy="choose another path",
+            ) from error
 
     def to_text(self) -> str:
         """Return a table for people: shares in per cent, half widths of the 95 % intervals."""

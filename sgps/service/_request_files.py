@@ -113,11 +113,13 @@ def descriptions_of(folder: Path, labels: tuple[str, ...]) -> dict[str, str]:
 
     Raises
     ------
-    RequestError: a description is unreadable, of an unknown class, or given twice.
+    RequestError: a description is unreadable, of an unknown class, given twice, or a link that
+        leads out of the folder.
     """
     texts: dict[str, str] = {}
     library = folder / DESCRIPTIONS_FILE
     if library.exists():
+        _require_inside(library, folder)
         for label, text in read_request_file(library).items():
             if label not in labels:
                 raise RequestError(
@@ -129,6 +131,7 @@ def descriptions_of(folder: Path, labels: tuple[str, ...]) -> dict[str, str]:
     for label in labels:
         single = folder / label / DESCRIPTION_FILE
         if single.exists():
+            _require_inside(single, folder)
             if label in texts:
                 raise RequestError(
                     f"{single}: the class is also described in {library.name}",
@@ -137,6 +140,15 @@ def descriptions_of(folder: Path, labels: tuple[str, ...]) -> dict[str, str]:
                 )
             texts[label] = read_text(single)
     return texts
+
+
+def _require_inside(file: Path, folder: Path) -> None:
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise RequestError(
+            f"{file}: leads out of {folder}",
+            expected="a file in the folder",
+            remedy="put the text itself there instead of a link",
+        )
 
 
 def _class_images(folder: Path) -> list[Path]:

@@ -61,6 +61,17 @@ def ingest_source(
 
 
 def _open_source(request: SourceRequest, settings: Settings) -> Source:
+    try:
+        return _open_with_options(request, settings)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"options of the {request.kind} source: {error}",
+            expected="options of the kind and form that the source takes",
+            remedy="see docs/guides/ml-engineer.md",
+        ) from error
+
+
+def _open_with_options(request: SourceRequest, settings: Settings) -> Source:
     if request.kind == "phantom":
         return open_source(request.kind, request.name, **request.options)
     options: dict[str, Any] = {"name": request.name, **request.options}

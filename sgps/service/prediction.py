@@ -42,7 +42,7 @@ def predict_images(
     ------
     InputError, ImageError: there is no image, or one cannot be decoded.
     UnknownNameError: there is no such model.
-    IntegrityError: the weights are not those that the ledger recorded.
+    IntegrityError: weights, class names or settings are not those that the ledger recorded.
     StoreError: ledger or registry cannot be read.
     """
     with open_workspace(settings) as workspace:
@@ -80,21 +80,27 @@ def load_verified(model_uri: str, workspace: Workspace) -> SynthesizedClassifier
     """
     summary = workspace.registry.describe(model_uri)
     classifier = workspace.registry.load(summary.model_uri)
-    recorded = _recorded_digest(summary, workspace.ledger)
+    recorded = _recorded_outputs(summary, workspace.ledger)
     if recorded is None:
         _log.warning("%s is not in the ledger: nobody can say how it was made", summary.model_uri)
-    elif recorded != classifier.weights_sha256:
-        raise IntegrityError(
-            f"{summary.model_uri}: the weights are {classifier.weights_sha256[:12]}",
-            expected=f"{recorded[:12]} as the ledger recorded",
-            remedy="do not use this model; restore its artifacts or synthesize it again",
-        )
+        return classifier
+    found = {
+        "weights_sha256": classifier.weights_sha256,
+        "description_sha256": classifier.description_sha256,
+    }
+    for name, digest in found.items():
+        if recorded[name] != digest:
+            raise IntegrityError(
+                f"{summary.model_uri}: {name} is {digest[:12]}",
+                expected=f"{recorded[name][:12]} as the ledger recorded",
+                remedy="do not use this model; restore its artifacts or synthesize it again",
+            )
     return classifier
 
 
-def _recorded_digest(summary: VersionSummary, ledger: Ledger) -> str | None:
-    """Digest of the weights in the newest entry of this very run; None where there is none."""
+def _recorded_outputs(summary: VersionSummary, ledger: Ledger) -> dict[str, str] | None:
+    """The digests in the newest entry of this very run; None where there is none."""
     for entry in reversed(ledger.entries(LEDGER_KIND, summary.model_uri)):
         if entry.record["registered"]["run_id"] == summary.run_id:
-            return str(entry.record["audit"]["outputs"]["weights_sha256"])
+            return dict(entry.record["audit"]["outputs"])
     return None

@@ -87,6 +87,7 @@ def build_audit_record(
         },
         "outputs": {
             "weights_sha256": classifier.weights_sha256,
+            "description_sha256": classifier.description_sha256,
             "architecture": classifier.architecture,
             "resolution": classifier.resolution,
             "class_names": list(classifier.class_names),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sgps.datasets.decoding import DecodedImage, ImageLimits, read_image
 from sgps.datasets.manifest import resolve_image_path
+from sgps.datasets.repeats import find_repeats
 from sgps.errors import ImageError, InputError, RequestError
 from sgps.service.requests import SynthesisRequest
 
@@ -77,7 +78,25 @@ def read_support(
             else:
                 warnings.append(_duplicate(request, first, number, name))
         classes.append(tuple(kept))
+    warnings.extend(_near_duplicates(request, classes))
     return DecodedSupport(tuple(classes), tuple(warnings))
+
+
+def _near_duplicates(
+    request: SynthesisRequest, classes: list[tuple[tuple[str, DecodedImage], ...]]
+) -> list[str]:
+    """A warning for each pair of near-duplicates in one class; raises for one in two classes."""
+    listed = [(number, name, image) for number, kept in enumerate(classes) for name, image in kept]
+    warnings = []
+    for first, second in find_repeats([image.pixels for _, _, image in listed]):
+        number, name, _ = listed[second]
+        if listed[first][0] != number:
+            _duplicate(request, listed[first][:2], number, name)
+        warnings.append(
+            f"class {request.classes[number].name!r}: {name} and {listed[first][1]} are almost"
+            " the same image and count as two"
+        )
+    return warnings
 
 
 def _find_image(folder: Path, file: str, *, field: str) -> Path:

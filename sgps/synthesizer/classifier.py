@@ -14,7 +14,12 @@ from torch import Tensor
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError
 from sgps.synthesizer.head import LinearHead, fold_single_tap
-from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
+from sgps.synthesizer.sealed import (
+    digest_tensors,
+    read_sealed,
+    seal_description,
+    write_sealed,
+)
 from sgps.synthesizer.tapped_network import (
     LAST,
     InputNormalisation,
@@ -97,6 +102,14 @@ class SynthesizedClassifier:
                 rows.append(head.logits(taps).cpu())
         return torch.cat(rows).numpy()
 
+    @property
+    def description_sha256(self) -> str:
+        """Digest of all that is saved beside the tensors: class names, taps, resolution, ..."""
+        sealed = seal_description(
+            self._description(), self.weights_sha256, file_format=CLASSIFIER_FORMAT
+        )
+        return str(sealed["seal"])
+
     def state_dict(self) -> dict[str, Tensor]:
         """Every tensor, ready for timm.
 
@@ -126,16 +139,12 @@ class SynthesizedClassifier:
         ------
         StoreError: the folder cannot be written.
         """
-        description = {
-            "architecture": self.architecture,
-            "class_names": list(self.class_names),
-            "details": self.details,
-            "resolution": self.resolution,
-            "taps": list(self.taps),
-            "unit_rows": self._head.unit_rows,
-        }
         write_sealed(
-            Path(folder), _STEM, self._all_tensors(), description, file_format=CLASSIFIER_FORMAT
+            Path(folder),
+            _STEM,
+            self._all_tensors(),
+            self._description(),
+            file_format=CLASSIFIER_FORMAT,
         )
 
     @classmethod
@@ -165,6 +174,16 @@ class SynthesizedClassifier:
             details=description["details"],
             device=device,
         )
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "architecture": self.architecture,
+            "class_names": list(self.class_names),
+            "details": self.details,
+            "resolution": self.resolution,
+            "taps": list(self.taps),
+            "unit_rows": self._head.unit_rows,
+        }
 
     def _head_tensors(self) -> dict[str, Tensor]:
         return {f"head.{name}": tensor for name, tensor in self._head.tensors().items()}

@@ -57,12 +57,7 @@ def write_sealed(
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     tensors_sha256 = digest_tensors(contiguous)
-    sealed = {
-        **description,
-        "format": file_format,
-        "tensors_sha256": tensors_sha256,
-    }
-    sealed["seal"] = _seal(sealed)
+    sealed = seal_description(description, tensors_sha256, file_format=file_format)
     text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +70,14 @@ def write_sealed(
             remedy="choose another folder or mend its rights",
         ) from error
     return tensors_sha256
+
+
+def seal_description(
+    description: Mapping[str, Any], tensors_sha256: str, *, file_format: str
+) -> dict[str, Any]:
+    """The description as it is written: with format, digest of the tensors and ``seal``."""
+    sealed = {**description, "format": file_format, "tensors_sha256": tensors_sha256}
+    return {**sealed, "seal": _seal(sealed)}
 
 
 def read_sealed(folder: Path, stem: str, *, file_format: str) -> SealedContent:

@@ -129,7 +129,10 @@ class MetaTrainingRun:
         validation_role, validation_pools = build_validation_pools(datasets, config)
         self.validation_role = validation_role
         self.validation_set = validation_episodes(
-            validation_pools, count=config.validation_episodes, seed=config.seed + 1
+            validation_pools,
+            max_shots=config.max_shots,
+            count=config.validation_episodes,
+            seed=config.seed + 1,
         )
         encoder = load_text_encoder(config.text_encoder, allow_downloads=config.allow_downloads)
         self.bank = ImageBank.read(

@@ -11,7 +11,7 @@ from sgps.episodes import ClassPool, Episode, EpisodeSpec, sample_episodes
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.training.image_bank import ImageBank
 
-VALIDATION_SHOTS = (1, 5)
+_FEW, _MANY = 1, 5
 _MAX_WAYS = 5
 _QUERIES = 5
 
@@ -33,12 +33,15 @@ class ValidationScores:
 
 
 def validation_episodes(
-    pools: Sequence[ClassPool], *, count: int, seed: int
+    pools: Sequence[ClassPool], *, max_shots: int, count: int, seed: int
 ) -> dict[str, list[Episode]]:
-    """``count`` episodes for each dataset and shot, at most 5-way, always the same for a seed."""
+    """``count`` episodes for each dataset at 1 and 5 shots, or at 1 and ``max_shots`` if fewer.
+
+    At most 5-way, always the same for a seed.
+    """
     episodes: dict[str, list[Episode]] = {}
     for pool in pools:
-        for shots in VALIDATION_SHOTS:
+        for shots in sorted({_FEW, min(_MANY, max_shots)}):
             spec = EpisodeSpec(
                 n_way=min(_MAX_WAYS, len(pool.labels)), k_shot=shots, n_query=_QUERIES
             )

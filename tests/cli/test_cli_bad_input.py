@@ -71,6 +71,20 @@ class TestSynthesize:
         shutil.copy(lesions / "angioma" / "0.png", lesions / "melanoma" / "9.png")
         sgps("synthesize", lesions, "--json").assert_one_line_error("angioma", "melanoma")
 
+    def test_a_photo_saved_again_in_another_class(self, sgps: Sgps, lesions: Path) -> None:
+        with Image.open(lesions / "angioma" / "0.png") as image:
+            image.save(lesions / "melanoma" / "9.jpg", quality=92)
+        sgps("synthesize", lesions, "--json").assert_one_line_error("angioma", "melanoma")
+
+    @pytest.mark.parametrize("file", ["descriptions.yaml", "angioma/description.txt"])
+    def test_a_description_that_leads_out_of_the_folder(
+        self, sgps: Sgps, lesions: Path, tmp_path: Path, file: str
+    ) -> None:
+        outside = tmp_path / "outside.yaml"
+        outside.write_text("angioma: a secret\n")
+        (lesions / file).symlink_to(outside)
+        sgps("synthesize", lesions, "--json").assert_one_line_error("leads out of")
+
     def test_text_of_a_megabyte(self, sgps: Sgps, task: Path) -> None:
         write_task(task, {kind: [f"lesions/{kind}/0.png"] for kind in KINDS}, "a" * 1_000_000)
         sgps("synthesize", task, "--json").assert_one_line_error()
@@ -175,3 +189,38 @@ class TestDatasets:
         manifest = lesions / "manifest.csv"
         manifest.write_text("file,label,group,role\n../secret.png,angioma,1,novel_test\n")
         self.ingest(sgps, "manifest", manifest, tmp_path / "root", "secret.png")
+
+    @pytest.mark.parametrize("option", ["images_per_class=abc", "roles=5", "size=[1]"])
+    def test_an_option_of_the_wrong_form(self, sgps: Sgps, tmp_path: Path, option: str) -> None:
+        made = sgps("ingest", "x", "--source", "phantom", "--root", tmp_path, "--option", option)
+        made.assert_one_line_error("phantom source")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestBenchmark:
+    @pytest.mark.parametrize(
+        ("option", "place"), [("--json", "0.png/report.json"), ("--json", "."), ("--plot", "p.xyz")]
+    )
+    def test_an_output_that_cannot_be_written_is_found_at_once(
+        self, sgps: Sgps, lesions: Path, option: str, place: str
+    ) -> None:
+        folder = lesions / "angioma"
+        before = sorted(folder.iterdir())
+        made = sgps("benchmark", "--manifest", "nosuch.csv", option, folder / place)
+        made.assert_one_line_error(str(folder))
+        assert sorted(folder.iterdir()) == before
+
+    def test_one_image_under_two_labels(self, sgps: Sgps, lesions: Path) -> None:
+        rows = [
+            f"{kind}/{number}.png,{kind},{kind}{number},novel_test"
+            for kind in KINDS
+            for number in (0, 1)
+        ]
+        other = f"{KINDS[0]}/0.png"
+        rows[-1] = rows[-1].replace(rows[-1].split(",")[0], "copy.png")
+        shutil.copy(lesions / other, lesions / "copy.png")
+        manifest = lesions / "manifest.csv"
+        manifest.write_text("\n".join(["file,label,group,role", *rows]) + "\n")
+        made = sgps("benchmark", "--manifest", manifest, "--n-way", 2, "--k-shot", 1)
+        assert made.code == 2
+        assert "the same image" in made.stderr

@@ -37,7 +37,7 @@ def test_report_has_the_contracted_form(sgps: Sgps, manifest: Path, tmp_path: Pa
     assert done.code == 0, done.stderr
     content = json.loads(report.read_text())
     assert set(content) == {"settings", "methods", "paired"}
-    assert content["settings"]["command"].startswith("sgps ")
+    assert content["settings"]["command"].startswith("sgps benchmark --manifest ")
     assert {"sgps", "nearest_centroid"} <= set(content["methods"])
     for metrics in content["methods"].values():
         assert set(metrics["accuracy"]) >= INTERVAL

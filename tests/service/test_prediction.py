@@ -17,6 +17,8 @@ from sgps.service.synthesis import SynthesisReceipt, synthesize_request
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
+from sgps.synthesizer.classifier import CLASSIFIER_FORMAT
+from sgps.synthesizer.sealed import read_sealed, write_sealed
 
 
 @pytest.fixture
@@ -79,6 +81,18 @@ def test_altered_weights_are_refused(
     data[-1] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(IntegrityError):
+        predict_in_workspace(receipt.model_uri, [image], workspace)
+
+
+def test_swapped_class_names_are_refused_even_when_sealed_again(
+    receipt: SynthesisReceipt, workspace: Workspace, image: Path
+) -> None:
+    folder = classifier_folder(workspace.settings, receipt)
+    content = read_sealed(folder, "classifier", file_format=CLASSIFIER_FORMAT)
+    names = content.description["class_names"]
+    swapped = {**content.description, "class_names": names[::-1]}
+    write_sealed(folder, "classifier", content.tensors, swapped, file_format=CLASSIFIER_FORMAT)
+    with pytest.raises(IntegrityError, match="description_sha256"):
         predict_in_workspace(receipt.model_uri, [image], workspace)
 
 
