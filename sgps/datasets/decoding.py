@@ -91,12 +91,12 @@ def decode_image(data: bytes, *, name: str, limits: ImageLimits = DEFAULT_LIMITS
     )
 
 
-def read_image(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> DecodedImage:
+def read_image(path: Path | str, *, limits: ImageLimits = DEFAULT_LIMITS) -> DecodedImage:
     """Decode the image file at ``path``, which also gives the name. Raises ImageError."""
     return decode_image(read_image_bytes(path, limits=limits), name=str(path), limits=limits)
 
 
-def read_image_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+def read_image_bytes(path: Path | str, *, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
     """Read a regular file of at most ``limits.max_bytes`` bytes.
 
     Raises
@@ -104,6 +104,7 @@ def read_image_bytes(path: Path, *, limits: ImageLimits = DEFAULT_LIMITS) -> byt
     ImageError: missing, not a regular file, unreadable, empty or too large.
     """
     name = str(path)
+    path = Path(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
