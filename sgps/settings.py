@@ -69,11 +69,6 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute()
 
     @property
-    def encoder_cache(self) -> Path:
-        """Where encoders keep what they computed."""
-        return self.home_folder / "cache" / "encoders"
-
-    @property
     def resolved_tracking_uri(self) -> str:
         """The tracking address, or that of the SQLite file in home."""
         return self.tracking_uri or f"sqlite:///{self.home_folder / 'mlflow' / 'mlflow.db'}"
