@@ -258,7 +258,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise StoreError(
             f"dataset {target} exists already",
             expected="a free name",
-            remedy="choose another name or ask to overwrite it",
+            remedy="choose another name, or overwrite it (sgps ingest --overwrite)",
         )
 
 

@@ -89,6 +89,13 @@ def open_datasets(root: Path, names: Sequence[str] = ()) -> list[StoredDataset]:
     UnknownNameError: one of them, or any at all, is not there.
     IntegrityError: one of them is damaged.
     """
+    for name in names:
+        if Path(name).name != name:
+            raise UnknownNameError(
+                f"dataset {name!r}",
+                expected="the name of a dataset, not a path",
+                remedy="use --root",
+            )
     if names:
         return [StoredDataset.open(root / name) for name in names]
     found = find_datasets(root)

@@ -99,7 +99,11 @@ def build_audit_record(
             "lineage": dict(generator.lineage) or None,
         },
         "data_version": data_version(generator.lineage),
-        "code": {"version": installed_version("sgps"), "git_commit": git_commit()},
+        "code": {
+            "version": installed_version("sgps"),
+            "git_commit": git_commit(),
+            "git_changed": git_changed(),
+        },
         "flow": {
             "name": flow.name,
             "version": flow.version,
@@ -140,11 +144,22 @@ def data_version(lineage: Mapping[str, Any]) -> dict[str, str] | None:
 @lru_cache(maxsize=1)
 def git_commit() -> str | None:
     """Commit of the checkout that this code runs from; None for an installed package."""
+    return _ask_git("rev-parse", "HEAD") or None
+
+
+@lru_cache(maxsize=1)
+def git_changed() -> bool | None:
+    """Whether tracked files differ from that commit; None for an installed package."""
+    changes = _ask_git("status", "--porcelain", "--untracked-files=no")
+    return None if changes is None else bool(changes)
+
+
+def _ask_git(*arguments: str) -> str | None:
     if not (_REPOSITORY / ".git").exists():
         return None
     try:
         answer = subprocess.run(
-            ["git", "-C", str(_REPOSITORY), "rev-parse", "HEAD"],
+            ["git", "-C", str(_REPOSITORY), *arguments],
             capture_output=True,
             text=True,
             timeout=5,
@@ -152,7 +167,7 @@ def git_commit() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() or None
+    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 @lru_cache(maxsize=1)

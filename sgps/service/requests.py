@@ -169,7 +169,11 @@ def _request_error(error: ValidationError) -> RequestError:
         bound = f"at least {context['min_length']}" if "min_length" in context else ""
         bound = bound or f"at most {context['max_length']}"
         length = len(str(first["input"]).strip())
-        return RequestError(f"{field}: {length} characters", expected=f"{bound} characters")
+        return RequestError(
+            f"{field}: {length:,} characters",
+            expected=f"{bound} characters",
+            remedy="shorten it" if "max_length" in context else "write something there",
+        )
     if kind in ("too_short", "too_long"):
         bound = f"at least {context['min_length']}" if kind == "too_short" else ""
         bound = bound or f"at most {context['max_length']}"

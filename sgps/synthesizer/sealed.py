@@ -129,7 +129,11 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UnknownNameError(f"there is no file {path}") from error
+        raise UnknownNameError(
+            f"there is no file {path}",
+            expected="a folder that SGPS wrote, whole",
+            remedy="correct the path or restore the file",
+        ) from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
 

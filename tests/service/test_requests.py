@@ -101,7 +101,10 @@ def test_the_record_does_not_tell_where_the_folder_is(task_file: Path) -> None:
 
 
 def test_fields_are_named() -> None:
-    assert refused(task="") == "task: 0 characters; expected at least 1 characters"
+    assert (
+        refused(task="")
+        == "task: 0 characters; expected at least 1 characters; write something there"
+    )
     assert refused(task="x" * 121).startswith("task: 121 characters; expected at most 120")
     assert refused(requester=None).startswith("requester: not text but NoneType")
     assert refused(task=2024).startswith("task: not text but int; expected text")
