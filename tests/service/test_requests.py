@@ -110,7 +110,7 @@ def test_fields_are_named() -> None:
     assert refused(task=2024).startswith("task: not text but int; expected text")
     assert refused(purpos="x").startswith("purpos: unknown field")
     assert refused(folder="/etc").startswith("folder: unknown field")
-    assert refused(purpose="x" * 1_001).startswith("purpose: 1001 characters")
+    assert refused(purpose="x" * 1_001).startswith("purpose: 1,001 characters")
     assert refused(classes="a, b").startswith("classes: ")
 
 
