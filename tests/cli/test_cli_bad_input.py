@@ -65,7 +65,7 @@ class TestSynthesize:
 
     def test_listed_class_without_images(self, sgps: Sgps, task: Path) -> None:
         write_task(task, {"angioma": ["lesions/angioma/0.png"], "melanoma": []})
-        sgps("synthesize", task, "--json").assert_one_line_error("images", "melanoma" and "1")
+        sgps("synthesize", task, "--json").assert_one_line_error("classes[1].images")
 
     def test_the_same_image_in_two_classes(self, sgps: Sgps, lesions: Path) -> None:
         shutil.copy(lesions / "angioma" / "0.png", lesions / "melanoma" / "9.png")
