@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.running import run_script
@@ -15,7 +15,11 @@ from flows.scripts import add_dataset_arguments, make_parser
 from flows.steps import step
 from flows.validate_data import require_valid_datasets
 from flows.versions import FLOW_VERSIONS, TASK_VERSIONS
-from sgps.service.training import TrainingRequest, read_training_config
+from sgps.service.training import (
+    TrainingRequest,
+    read_training_config,
+    restrict_to_licences,
+)
 from sgps.service.training import train_generator as train
 from sgps.settings import load_settings
 
@@ -43,7 +47,9 @@ def train_generator(training: TrainingRequest) -> dict[str, Any]:
 @flow(name="meta_train", version=FLOW_VERSIONS["meta_train"])
 def meta_train(request: MetaTrainingRequest) -> dict[str, Any]:
     """Check the datasets, then train on them."""
-    training = request.training
+    training, notices = restrict_to_licences(request.training)
+    for notice in notices:
+        get_run_logger().warning(notice)
     require_valid_datasets(training.root, training.datasets, request.report, request.rules)
     return train_generator(training)
 
@@ -61,6 +67,15 @@ def main() -> int:
     parser.add_argument("--descriptions", type=Path, help="folder of class descriptions")
     parser.add_argument("--episodes", type=int, help="episodes in all")
     parser.add_argument("--seed", type=int, help="seed of all randomness")
+    parser.add_argument(
+        "--licences",
+        choices=("all", "open"),
+        default="all",
+        help="open: train on openly licensed datasets only",
+    )
+    parser.add_argument(
+        "--licence-table", type=Path, help="YAML with licences; default: data/licences.yaml"
+    )
     parser.add_argument("--name", default="candidate", help="name of the generator")
     options = parser.parse_args()
 
@@ -72,6 +87,8 @@ def main() -> int:
             datasets=tuple(options.datasets),
             descriptions=options.descriptions,
             name=options.name,
+            licences=options.licences,
+            licence_table=options.licence_table,
             config=read_training_config(options.config, overrides),
         )
         return meta_train(

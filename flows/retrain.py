@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,7 +23,11 @@ from sgps.service.benchmarking import INCUMBENT, EpisodeRequest, EvaluationReque
 from sgps.service.datasets import SourceRequest
 from sgps.service.parameters import parse_request, read_section
 from sgps.service.promotion import decide_and_promote, find_incumbent
-from sgps.service.training import TrainingRequest, in_folder_of_its_own
+from sgps.service.training import (
+    TrainingRequest,
+    in_folder_of_its_own,
+    restrict_to_licences,
+)
 from sgps.settings import load_settings
 
 
@@ -60,10 +64,12 @@ def decide_promotion(
 @flow(name="retrain", version=FLOW_VERSIONS["retrain"])
 def retrain(request: RetrainRequest) -> dict[str, Any]:
     """Validate, draw episodes, train, compare with the generator in use, decide."""
-    training = request.training
     for source in request.sources:
-        if not (training.root / source.name).exists():
-            ingest_dataset(source, training.root)
+        if not (request.training.root / source.name).exists():
+            ingest_dataset(source, request.training.root)
+    training, notices = restrict_to_licences(request.training)
+    for notice in notices:
+        get_run_logger().warning(notice)
     digests = require_valid_datasets(training.root, training.datasets, request.report)
     index_episodes(request.episodes)
     trained = train_generator(in_folder_of_its_own(training))

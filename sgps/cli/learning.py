@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from sgps.cli.output import format_pairs, progress, write_json, write_result
+from sgps.cli.output import format_pairs, progress, say, write_json, write_result
 from sgps.cli.registration import (
     DEFAULT_ROOT,
     DescriptionsOption,
@@ -20,6 +20,8 @@ from sgps.cli.registration import (
     find_descriptions,
     register,
 )
+
+Licences = Literal["all", "open"]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -44,6 +46,14 @@ def train(
     descriptions: DescriptionsOption = None,
     texts: TextsFlag = True,
     rules: RulesOption = None,
+    licences: Annotated[
+        Licences,
+        typer.Option(help="open: train on openly licensed datasets only."),
+    ] = "all",
+    licence_table: Annotated[
+        Path | None,
+        typer.Option(help="YAML with the datasets' licences; default: data/licences.yaml."),
+    ] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="Episodes in all.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of all randomness.")] = None,
     resolution: Annotated[int | None, typer.Option(min=32, help="Image side in pixels.")] = None,
@@ -55,10 +65,16 @@ def train(
     """Meta-train a generator.
 
     The datasets are checked first: nothing is trained on refused ones. Where the folder holds an
-    unfinished run of the same settings, it is gone on with.
+    unfinished run of the same settings, it is gone on with. With open licences, datasets that are
+    only validated on stay whatever theirs.
     """
     from sgps.service.datasets import read_rules, report_validation, validate_stored
-    from sgps.service.training import TrainingRequest, read_training_config, train_generator
+    from sgps.service.training import (
+        TrainingRequest,
+        read_training_config,
+        restrict_to_licences,
+        train_generator,
+    )
     from sgps.settings import load_settings
 
     settings = load_settings()
@@ -77,7 +93,12 @@ def train(
         folder=out,
         config=read_training_config(config, overrides),
         tracking=tracking,
+        licences=licences,
+        licence_table=licence_table,
     )
+    request, notices = restrict_to_licences(request)
+    for notice in notices:
+        say(notice)
     validation = validate_stored(root, request.datasets, read_rules(rules))
     report_validation(validation, root, out / "validation.html")
     with progress("meta-training") as advance:

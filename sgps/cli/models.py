@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sgps.cli.output import format_pairs, format_rows, say, write_json, write_result
 from sgps.cli.registration import DeviceOption, JsonFlag, register
@@ -41,12 +42,36 @@ def add_commands(app: typer.Typer) -> None:
         predict,
         example="sgps predict models:/moles/1 lesion.jpg other.png --json",
     )
-    register(
-        app,
-        "models",
-        models,
-        example="sgps models\nsgps models moles --requester 'Dr. Ada' --json",
+    group = typer.Typer(
+        cls=_ListsByDefault,
+        help="List registered model versions, or export one. 'sgps models [NAME]' is short for"
+        " 'sgps models list [NAME]'.",
+        epilog="\b\nExample:\n  sgps models moles --requester 'Dr. Ada' --json\n"
+        "  sgps models export models:/moles/1 --onnx moles.onnx",
+        rich_markup_mode=None,
     )
+    register(
+        group,
+        "list",
+        models,
+        example="sgps models list\nsgps models moles --requester 'Dr. Ada' --json",
+    )
+    register(
+        group,
+        "export",
+        export,
+        example="sgps models export models:/moles/1 --onnx moles.onnx --compact moles-compact",
+    )
+    app.add_typer(group, name="models")
+
+
+class _ListsByDefault(TyperGroup):
+    """``sgps models [NAME] ...`` stands for ``sgps models list [NAME] ...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else ""
+        named = first in self.commands or first in ctx.help_option_names
+        return super().parse_args(ctx, args if named else ["list", *args])
 
 
 def synthesize(
@@ -139,3 +164,34 @@ def models(
         for one in found
     ]
     write_result(format_rows(["model", "created", "requester", "generator", "weights"], rows))
+
+
+def export(
+    model_uri: Annotated[str, typer.Argument(help="models:/<name>/<version>.")],
+    onnx: Annotated[
+        Path | None, typer.Option("--onnx", help="Write an ONNX file here; needs sgps[onnx].")
+    ] = None,
+    compact: Annotated[
+        Path | None,
+        typer.Option("--compact", help="Write the compact form into this folder."),
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="Generator that made it, for --compact; default: SGPS_GENERATOR."),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Write a registered model for use elsewhere.
+
+    The ONNX file takes uint8 RGB images (any number, 3, R, R) and gives logits; its metadata names
+    the classes. The compact form is small and is expanded by the generator that made the model.
+    """
+    from sgps.service.export import export_version
+    from sgps.settings import load_settings, override_settings
+
+    settings = override_settings(load_settings(), generator=generator)
+    facts = export_version(model_uri, settings, onnx=onnx, compact=compact).to_dict()
+    if json:
+        write_json(facts)
+    else:
+        write_result(format_pairs(facts))

@@ -1,4 +1,4 @@
-"""The judge: every method on the same seeded episodes."""
+"""The judge: every method on the same seeded episodes of one setting."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,19 +13,33 @@ import numpy as np
 
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.episodes import ClassPool, Episode, EpisodeSpec, sample_episodes
-from sgps.evaluation import metrics
+from sgps.errors import InputError, SgpsError
 from sgps.evaluation.benchmark_data import (
     BenchmarkData,
     BenchmarkSettings,
     Progress,
+    TooFewClassesError,
     load_benchmark_data,
     require_enough_groups,
 )
+from sgps.evaluation.episode_cache import (
+    EpisodeCache,
+    as_stored,
+    method_digest,
+    prediction_key,
+)
+from sgps.evaluation.episode_inputs import EpisodeMaker
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Method, Prediction
-from sgps.evaluation.metrics import CalibrationBins, Ints
-from sgps.evaluation.report import BenchmarkReport, MethodScores
+from sgps.evaluation.report import BenchmarkReport
+from sgps.evaluation.scores import MethodTally
+from sgps.evaluation.subgroups import Subgroups
 
+_SUM_TOLERANCE = 1e-4
 _LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "pillow")
+
+
+class MethodError(SgpsError):
+    """A method under test failed, or answered something that cannot be scored."""
 
 
 def run_benchmark(
@@ -34,107 +47,142 @@ def run_benchmark(
     methods: Sequence[Method],
     *,
     data: BenchmarkData | None = None,
+    library: DescriptionLibrary | None = None,
     command: str = "",
+    commit: str = "",
+    cache: EpisodeCache | None = None,
     progress: Progress | None = None,
 ) -> BenchmarkReport:
     """Score each method on the same episodes of one role of a manifest.
 
-    methods: those under test; the one named ``sgps`` is compared with each of the others.
+    methods: those under test; the one named ``sgps`` is compared with each of the others. One with
+        an attribute ``iterative = True`` runs on the first ``settings.iterative_episodes`` only.
     data: the images, where they are already loaded for these settings.
-    command: what was typed, for the record.
+    library: the content of ``settings.descriptions``, where it is already read.
+    command, commit: what was typed and the commit of the code, for the record.
+    cache: where predictions are looked up and kept.
     progress: called with a stage, how much of it is done and how much there is.
 
     Raises
     ------
     ManifestError, ImageError: the manifest or an image cannot be read.
-    InputError: no row has the role; too few classes for n_way, or too few groups for k_shot + 1.
+    TooFewClassesError: too few classes for n_way, or too few groups for k_shot + 1.
+    InputError: no row has the role.
+    MethodError: a method failed on an episode; method, setting and episode are named.
     """
     data = data or load_benchmark_data(settings, progress)
     require_enough_groups(data.frame, settings)
     episodes = draw_episodes(settings, data)
-    texts = _descriptions(settings, data)
-    scores = {method.name: _Tally() for method in methods}
-    for method in methods:  # the first call of a method loads what it needs: not to be timed
-        method.predict(episode_inputs(episodes[0], data, texts)[0])
+    texts = _descriptions(settings, data, library)
+    maker = EpisodeMaker(settings, data, texts)
+    subgroups = Subgroups.from_frame(data.frame)
+    runs = [_MethodRun(method, settings, cache) for method in methods]
+    tallies = {method.name: MethodTally(subgroups) for method in methods}
     for number, episode in enumerate(episodes):
-        inputs, labels_Q = episode_inputs(episode, data, texts)
-        for method in methods:
-            prediction = method.predict(inputs)
-            _require_probabilities(method, prediction, inputs)
-            scores[method.name].add(prediction, labels_Q, inputs.class_names)
+        inputs, truth = maker.make(episode, number)
+        inputs_digest = "" if cache is None else maker.digest(inputs)
+        for run in runs:
+            if number < run.episodes:
+                prediction = run.predict(inputs, number, inputs_digest)
+                tallies[run.method.name].add(prediction, truth, inputs.class_names)
         if progress is not None:
             progress("episodes", number + 1, len(episodes))
-    described = _describe(settings, data, episodes, texts, methods, command)
-    return BenchmarkReport(described, {name: tally.scores() for name, tally in scores.items()})
+    described = _describe(settings, data, episodes, texts, methods)
+    return BenchmarkReport(
+        {"command": command, "commit": commit, **described},
+        {name: tally.scores() for name, tally in tallies.items()},
+    )
 
 
 def draw_episodes(settings: BenchmarkSettings, data: BenchmarkData) -> list[Episode]:
-    """Return the episodes of a benchmark: a function of settings and data alone."""
-    pool = ClassPool.from_frame(data.frame, domain=settings.dataset, min_groups=settings.k_shot + 1)
-    spec = EpisodeSpec(n_way=settings.n_way, k_shot=settings.k_shot, n_query=settings.n_query)
-    return sample_episodes([pool], spec, count=settings.episodes, seed=settings.seed)
+    """Return the episodes of a benchmark: a function of settings and data alone.
 
-
-def episode_inputs(
-    episode: Episode, data: BenchmarkData, texts: Mapping[str, str]
-) -> tuple[EpisodeInputs, Ints]:
-    """Return what a method is given of an episode, and the queries' true classes (Q,)."""
-    inputs = EpisodeInputs(
-        class_names=episode.classes,
-        descriptions=tuple(texts.get(label, "") for label in episode.classes),
-        pool=data.images,
-        support_rows=tuple(np.asarray(rows, dtype=np.int64) for rows in episode.support),
-        query_rows=np.concatenate([np.asarray(rows, dtype=np.int64) for rows in episode.query]),
-    )
-    labels_Q = np.repeat(np.arange(len(episode.classes)), [len(rows) for rows in episode.query])
-    return inputs, labels_Q
-
-
-class _Tally:
-    """Collects one method's scores, episode by episode."""
-
-    def __init__(self) -> None:
-        self._values: list[dict[str, float]] = []
-        self._calibration: list[CalibrationBins] = []
-
-    def add(self, prediction: Prediction, labels_Q: Ints, class_names: Sequence[str]) -> None:
-        probs_QN = prediction.probs_QN
-        recall_N = metrics.per_class_recall(probs_QN, labels_Q)
-        self._values.append(
-            {
-                "accuracy": metrics.accuracy(probs_QN, labels_Q),
-                "balanced_accuracy": metrics.balanced_accuracy(probs_QN, labels_Q),
-                "auroc": metrics.auroc(probs_QN, labels_Q),
-                "brier": metrics.brier(probs_QN, labels_Q),
-                "seconds_per_synthesis": prediction.seconds,
-                **{f"recall:{name}": recall_N[label] for label, name in enumerate(class_names)},
-            }
+    Raises
+    ------
+    TooFewClassesError: classes share so many groups that support and query cannot be kept apart.
+    """
+    try:
+        pool = ClassPool.from_frame(
+            data.frame, domain=settings.dataset, min_groups=settings.needed_groups
         )
-        self._calibration.append(metrics.calibration_bins(probs_QN, labels_Q))
-
-    def scores(self) -> MethodScores:
-        columns: dict[str, list[float]] = defaultdict(lambda: [float("nan")] * len(self._values))
-        for number, values in enumerate(self._values):
-            for name, value in values.items():
-                columns[name][number] = value
-        return MethodScores(
-            {name: np.array(values) for name, values in columns.items()}, self._calibration
-        )
+        spec = EpisodeSpec(n_way=settings.n_way, k_shot=settings.k_shot, n_query=settings.n_query)
+        return sample_episodes([pool], spec, count=settings.episodes, seed=settings.seed)
+    except InputError as error:
+        raise TooFewClassesError(
+            error.what, expected=error.expected, remedy=error.remedy
+        ) from error
 
 
-def _descriptions(settings: BenchmarkSettings, data: BenchmarkData) -> dict[str, str]:
+class _MethodRun:
+    """One method on the episodes of one setting."""
+
+    def __init__(
+        self, method: Method, settings: BenchmarkSettings, cache: EpisodeCache | None
+    ) -> None:
+        self.method = method
+        self._settings = settings
+        self._cache = cache
+        self._iterative = bool(getattr(method, "iterative", False))
+        most = settings.iterative_episodes if self._iterative else settings.episodes
+        self.episodes = min(most, settings.episodes)
+        self._digest = "" if cache is None else method_digest(method)
+        self._warm = self._iterative
+
+    def predict(self, inputs: EpisodeInputs, number: int, inputs_digest: str) -> Prediction:
+        """Return the prediction for an episode, from the cache where it is there.
+
+        The first call loads what a method needs, so it is made twice and timed the second time;
+        but not of iterative methods, where loading takes no part of the time worth naming.
+        """
+        key = prediction_key(self._digest, inputs_digest)
+        kept = None if self._cache is None else self._cache.get(key)
+        if kept is not None:
+            return kept
+        if not self._warm:
+            self._ask(inputs, number)
+            self._warm = True
+        prediction = as_stored(self._ask(inputs, number))
+        if self._cache is not None:
+            self._cache.put(key, prediction)
+        return prediction
+
+    def _ask(self, inputs: EpisodeInputs, number: int) -> Prediction:
+        try:
+            prediction = self.method.predict(inputs)
+            _require_scorable(prediction, inputs)
+        except Exception as error:
+            settings = self._settings
+            raise MethodError(
+                f"method {self.method.name} failed on episode {number} of {settings.name} "
+                f"({settings.n_way}-way {settings.k_shot}-shot, seed {settings.seed}): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return prediction
+
+
+def _require_scorable(prediction: Prediction, inputs: EpisodeInputs) -> None:
+    probs_QN, familiarity_Q = prediction.probs_QN, prediction.familiarity_Q
+    queries = len(inputs.query_rows)
+    if probs_QN.shape != (queries, inputs.n_way):
+        raise ValueError(f"no probabilities of shape {(queries, inputs.n_way)}: {probs_QN.shape}")
+    if not (probs_QN >= 0).all() or not (np.abs(probs_QN.sum(1) - 1) < _SUM_TOLERANCE).all():
+        raise ValueError("rows that are no probabilities")
+    if familiarity_Q is not None and (
+        familiarity_Q.shape != (queries,) or not np.isfinite(familiarity_Q).all()
+    ):
+        raise ValueError(f"no finite familiarity of shape {(queries,)}")
+    if not np.isfinite(prediction.seconds) or np.isinf(prediction.query_seconds):
+        raise ValueError("no finite time")
+
+
+def _descriptions(
+    settings: BenchmarkSettings, data: BenchmarkData, library: DescriptionLibrary | None
+) -> dict[str, str]:
     if settings.descriptions is None:
         return {}
     labels = sorted(data.frame["label"].unique())
-    library = DescriptionLibrary.load(settings.descriptions)
+    library = library or DescriptionLibrary.load(settings.descriptions)
     return dict(zip(labels, library.texts(settings.dataset, labels), strict=True))
-
-
-def _require_probabilities(method: Method, prediction: Prediction, inputs: EpisodeInputs) -> None:
-    probs_QN = prediction.probs_QN
-    expected = (len(inputs.query_rows), inputs.n_way)
-    if probs_QN.shape != expected or not np.allclose(probs_QN.sum(1), 1, atol=1e-4):
-        raise ValueError(f"method {method.name} gave no probabilities of shape {expected}")
 
 
 def _describe(
@@ -143,12 +191,11 @@ def _describe(
     episodes: Sequence[Episode],
     texts: Mapping[str, str],
     methods: Sequence[Method],
-    command: str,
 ) -> dict[str, Any]:
     details = {method.name: method.details() for method in methods}
     own = details.get(SGPS, {})
     return {
-        "command": command,
+        "name": settings.name,
         "manifest": str(settings.manifest),
         "dataset": settings.dataset,
         "role": settings.role,
@@ -156,26 +203,39 @@ def _describe(
         "k_shot": settings.k_shot,
         "n_query": settings.n_query,
         "episodes": settings.episodes,
+        "iterative_episodes": min(settings.iterative_episodes, settings.episodes),
+        "corruption_episodes": min(settings.corruption_episodes, settings.episodes),
         "seed": settings.seed,
         "resolution": settings.resolution,
+        "notes": settings.notes,
+        "min_groups": settings.needed_groups,
+        "absent_role": settings.absent_role,
         "images": len(data.frame),
         "classes": {
             str(label): int(count) for label, count in data.frame["label"].value_counts().items()
         },
+        "drawn_classes": sorted({label for episode in episodes for label in episode.classes}),
         "described_classes": sorted(label for label, text in texts.items() if text),
         "descriptions_digest": _json_digest(dict(texts)),
         "data_digest": data.digest,
+        "absent_digest": data.absent_digest,
         "episodes_digest": _json_digest(
             [[episode.classes, episode.support, episode.query] for episode in episodes]
         ),
         "generator": own.get("generator", ""),
         "generator_sha256": own.get("generator_sha256", ""),
         "methods": details,
-        "interval": "95 %, Student's t over episodes; ece pooled over all queries, jackknife",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: _version(name) for name in _LIBRARIES},
-        },
+        "interval": "95 %, Student's t over episodes; ece pooled over all queries, jackknife; "
+        "subgroups pooled over queries, clustered by episode",
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that have a part in the figures."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _LIBRARIES},
     }
 
 

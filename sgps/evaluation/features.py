@@ -3,47 +3,97 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from sgps.encoders.images import ImageEncoder
 from sgps.evaluation.methods import Images
 from sgps.evaluation.metrics import Floats, Ints
+from sgps.synthesizer.tapped_network import InputNormalisation, TappedNetwork, tap_widths
+
+VIEWS = 4
+"""Support views that any method may use: as given, mirrored, upside down, turned by 180 degrees."""
+
+_BATCH = 32
 
 
-class FeatureBank:
-    """Features of the rows of one pool of images, each encoded when it is first asked for."""
+def view_of(images: Images, view: int) -> Images:
+    """Return one of the views of images uint8 (S, 3, H, W)."""
+    if view & 1:
+        images = images[..., ::-1]
+    if view & 2:
+        images = images[..., ::-1, :]
+    return np.ascontiguousarray(images)
 
-    def __init__(self, encoder: ImageEncoder) -> None:
-        self.encoder = encoder
-        self._pool: Images | None = None
-        self._features_MD = np.zeros((0, encoder.width))
-        self._known_M = np.zeros(0, dtype=bool)
+
+@dataclass
+class _Known:
+    pool: Images
+    features_MD: np.ndarray
+    known_M: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known_M = np.zeros(len(self.pool), dtype=bool)
+
+
+class TapBank:
+    """Tap features of one body; each image is encoded when it is first asked for.
+
+    Parameters
+    ----------
+    name: of the base, as it stands in the names of methods.
+    network: the tapped body in eval mode.
+    version: digest of its weights.
+    normalise: from uint8 images to the network's input range.
+    """
+
+    def __init__(
+        self, name: str, network: TappedNetwork, version: str, normalise: InputNormalisation
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.version = version
+        self.normalise = normalise
+        self.widths = tap_widths(network)
+        self._ends = np.cumsum(self.widths)
+        self._known: dict[tuple[int, int], _Known] = {}
         self._seconds = 0.0
+        self._images = 0
 
     @property
     def seconds_per_image(self) -> float:
-        """Mean time of encoding one image of the present pool."""
-        return self._seconds / max(int(self._known_M.sum()), 1)
+        """Mean time of encoding one image."""
+        return self._seconds / max(self._images, 1)
 
-    def features(self, pool: Images, rows: Ints) -> Floats:
-        """Return float64 (len(rows), D) of rows of a pool uint8 (M, 3, H, W)."""
-        if self._pool is not pool:
-            self._start(pool)
-        missing = np.unique(rows[~self._known_M[rows]])
+    def taps(self, pool: Images, rows: Ints, view: int = 0) -> tuple[Floats, ...]:
+        """Return float64 (len(rows), D_t) for each tap, of rows of a pool uint8 (M, 3, H, W)."""
+        known = self._known_of(pool, view)
+        missing = np.unique(rows[~known.known_M[rows]])
         if len(missing):
-            self._encode(pool, missing)
-        return np.asarray(self._features_MD[rows], dtype=np.float64)
+            self._encode(known, missing, view)
+        features = known.features_MD[rows].astype(np.float64)
+        return tuple(np.split(features, self._ends[:-1], axis=1))
 
-    def _start(self, pool: Images) -> None:
-        self._pool = pool
-        self._features_MD = np.zeros((len(pool), self.encoder.width))
-        self._known_M = np.zeros(len(pool), dtype=bool)
-        self._seconds = 0.0
+    def last(self, pool: Images, rows: Ints, view: int = 0) -> Floats:
+        """Return the last features, float64 (len(rows), D): those before timm's own classifier."""
+        return self.taps(pool, rows, view)[-1]
 
-    def _encode(self, pool: Images, rows: Ints) -> None:
+    def _known_of(self, pool: Images, view: int) -> _Known:
+        key = (id(pool), view)
+        if key not in self._known:
+            width = int(self._ends[-1])
+            self._known[key] = _Known(pool, np.zeros((len(pool), width), dtype=np.float32))
+        return self._known[key]
+
+    def _encode(self, known: _Known, rows: Ints, view: int) -> None:
         start = time.perf_counter()
-        self._features_MD[rows] = self.encoder.encode(torch.from_numpy(pool[rows])).numpy()
-        self._known_M[rows] = True
+        with torch.inference_mode():
+            for first in range(0, len(rows), _BATCH):
+                block = rows[first : first + _BATCH]
+                images = torch.from_numpy(view_of(known.pool[block], view))
+                taps = self.network(self.normalise(images))
+                known.features_MD[block] = torch.cat(taps, dim=1).numpy()
+        known.known_M[rows] = True
         self._seconds += time.perf_counter() - start
+        self._images += len(rows)

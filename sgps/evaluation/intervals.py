@@ -76,6 +76,29 @@ def pooled_calibration_error(episodes: Sequence[CalibrationBins]) -> Interval:
     return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
 
 
+def pooled_share(hits: ArrayLike, counts: ArrayLike) -> Interval:
+    """Return the share of hits among all queries of E episodes, with its interval.
+
+    hits, counts: (E,), how many queries of an episode were right, and how many there were. The
+    queries of one episode count as one cluster: the interval is that of a ratio of sums (Cochran,
+    Sampling Techniques, 1977, section 6.3), kept within 0..1.
+
+    Raises
+    ------
+    InputError: fewer than two episodes have queries.
+    """
+    counts_E = np.asarray(counts, dtype=np.float64)
+    hits_E = np.asarray(hits, dtype=np.float64)[counts_E > 0]
+    counts_E = counts_E[counts_E > 0]
+    clusters = len(counts_E)
+    if clusters < 2:
+        raise InputError(f"an interval over {clusters} episodes", expected="at least 2")
+    share = hits_E.sum() / counts_E.sum()
+    spread = ((hits_E - share * counts_E) ** 2).sum() * clusters / (clusters - 1)
+    interval = _around(float(share), float(np.sqrt(spread) / counts_E.sum()), clusters)
+    return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
 def join_bins(episodes: Sequence[CalibrationBins]) -> CalibrationBins:
     """Stack the bins of E episodes to arrays (E, bins)."""
     return CalibrationBins(

@@ -28,7 +28,9 @@ class EpisodeInputs:
     pool: uint8 (M, 3, H, W), all images of the benchmark; the same array in every episode, so that
         a method may keep what it computed of a row.
     support_rows: for each class the rows (K_c,) of its support images in the pool.
-    query_rows: the rows (Q,) of the query images in the pool.
+    query_rows: the rows (Q,) of the query images in the pool. Some may show a class that is not in
+        the task.
+    query_pool: where the query rows are read instead of the pool: altered copies of its images.
     """
 
     class_names: tuple[str, ...]
@@ -36,6 +38,7 @@ class EpisodeInputs:
     pool: Images
     support_rows: tuple[Ints, ...]
     query_rows: Ints
+    query_pool: Images | None = None
 
     @property
     def n_way(self) -> int:
@@ -50,7 +53,12 @@ class EpisodeInputs:
     @cached_property
     def query_images(self) -> Images:
         """Images to score: uint8 (Q, 3, H, W)."""
-        return self.pool[self.query_rows]
+        return self.queries_from[self.query_rows]
+
+    @property
+    def queries_from(self) -> Images:
+        """The array that the query rows are read from: uint8 (M, 3, H, W)."""
+        return self.pool if self.query_pool is None else self.query_pool
 
     @cached_property
     def support_labels(self) -> Ints:
@@ -67,10 +75,15 @@ class Prediction:
     ----------
     probs_QN: float64 (Q, N), rows summing to 1, in the order of queries and classes of the episode.
     seconds: from the support images to a classifier, without the time of the queries.
+    query_seconds: from the query images to their probabilities; NaN where it was not measured.
+    familiarity_Q: float64 (Q,), the higher the likelier the image shows a class of the task; None
+        stands for the highest probability.
     """
 
     probs_QN: Floats
     seconds: float
+    query_seconds: float = float("nan")
+    familiarity_Q: Floats | None = None
 
 
 class Method(Protocol):

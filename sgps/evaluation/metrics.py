@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CALIBRATION_BINS = 15
+COVERAGE_POINTS = 20
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def per_class_recall(probs_QN: Floats, labels_Q: Ints) -> Floats:
 
 def balanced_accuracy(probs_QN: Floats, labels_Q: Ints) -> float:
     """Return the mean recall, in 0..1, of the classes that have queries."""
-    return float(np.nanmean(per_class_recall(probs_QN, labels_Q)))
+    recall_N = per_class_recall(probs_QN, labels_Q)
+    return float(recall_N[~np.isnan(recall_N)].mean())
 
 
 def auroc(probs_QN: Floats, labels_Q: Ints) -> float:
@@ -60,11 +62,23 @@ def auroc(probs_QN: Floats, labels_Q: Ints) -> float:
     """
     areas = []
     for label in range(probs_QN.shape[1]):
-        own, others = probs_QN[labels_Q == label, label], probs_QN[labels_Q != label, label]
-        if len(own) and len(others):
-            signs = np.sign(own[:, None] - others[None, :])
-            areas.append((signs.mean() + 1) / 2)
+        own_Q = labels_Q == label
+        if own_Q.any() and not own_Q.all():
+            areas.append(ranking_auroc(probs_QN[own_Q, label], probs_QN[~own_Q, label]))
     return float(np.mean(areas)) if areas else float("nan")
+
+
+def ranking_auroc(positives: Floats, negatives: Floats) -> float:
+    """Return the share, in 0..1, of pairs in which the positive scores higher; ties count half.
+
+    positives (P,) and negatives (R,) are scores; NaN where one of the two is empty. This is the
+    area under the ROC curve (Hanley and McNeil, 1982).
+    """
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    pairs_PR = positives[:, None], negatives[None, :]
+    wins = np.count_nonzero(np.greater(*pairs_PR)) + np.count_nonzero(np.equal(*pairs_PR)) / 2
+    return float(wins / (len(positives) * len(negatives)))
 
 
 def brier(probs_QN: Floats, labels_Q: Ints) -> float:
@@ -95,3 +109,19 @@ def expected_calibration_error(
     Of few queries the figure is biased upwards: pool the bins of many episodes (`CalibrationBins`).
     """
     return float(calibration_bins(probs_QN, labels_Q, bins=bins).error())
+
+
+def risk_coverage(
+    confidence_Q: Floats, hits_Q: Floats, *, points: int = COVERAGE_POINTS
+) -> tuple[Floats, Floats]:
+    """Return shares of queries answered, (points,) from 1/points to 1, and the accuracy there.
+
+    The most confident queries are answered first (El-Yaniv and Wiener, 2010). Queries of equal
+    confidence count with their mean accuracy, so their order does not matter.
+    """
+    _, level_Q, counts = np.unique(-confidence_Q, return_inverse=True, return_counts=True)
+    level_hits = np.bincount(level_Q, weights=hits_Q) / counts
+    answered = np.cumsum(level_hits[np.sort(level_Q)])
+    coverage = np.arange(1, points + 1) / points
+    counts_answered = np.maximum(np.ceil(coverage * len(hits_Q) - 1e-9).astype(np.int64), 1)
+    return coverage, np.asarray(answered[counts_answered - 1] / counts_answered)

@@ -1,55 +1,20 @@
-"""The outcome of a benchmark: figures with intervals, for machines and for people."""
+"""The outcome of one setting of a benchmark: figures with intervals, for programs and people."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sgps.errors import StoreError
-from sgps.evaluation.intervals import (
-    Interval,
-    join_bins,
-    mean_interval,
-    paired_difference,
-    pooled_calibration_error,
-)
+from sgps.evaluation.intervals import Interval, paired_difference
 from sgps.evaluation.methods import SGPS
-from sgps.evaluation.metrics import CalibrationBins, Floats
+from sgps.evaluation.scores import MethodScores
 
 _SHARES = ("accuracy", "balanced_accuracy", "auroc")
-
-
-@dataclass(frozen=True)
-class MethodScores:
-    """One method on all episodes.
-
-    Attributes
-    ----------
-    by_episode: metric -> one value an episode (E,); NaN where the metric has none in an episode.
-    calibration: the episodes' predictions by confidence.
-    """
-
-    by_episode: Mapping[str, Floats]
-    calibration: Sequence[CalibrationBins]
-
-    def intervals(self) -> dict[str, Interval]:
-        """Return each metric's mean over the episodes; `ece` is pooled over all queries."""
-        known = {name: values[~np.isnan(values)] for name, values in self.by_episode.items()}
-        figures = {name: mean_interval(values) for name, values in known.items() if len(values) > 1}
-        return {**figures, "ece": pooled_calibration_error(self.calibration)}
-
-    def pooled_bins(self) -> CalibrationBins:
-        """Return the bins (15,) of all queries of all episodes."""
-        joined = join_bins(self.calibration)
-        return CalibrationBins(
-            joined.counts.sum(0), joined.confidence_sums.sum(0), joined.hits.sum(0)
-        )
 
 
 @dataclass(frozen=True)
@@ -64,29 +29,52 @@ class BenchmarkReport:
         return {name: scores.intervals() for name, scores in self.scores.items()}
 
     def paired(self) -> dict[str, Interval]:
-        """Return for each other method the accuracy of SGPS minus its own, episode by episode."""
+        """Return for each other method the accuracy of SGPS minus its own.
+
+        Taken episode by episode, over the first episodes, which both ran.
+        """
         if SGPS not in self.scores:
             return {}
         own = self.scores[SGPS].by_episode["accuracy"]
         return {
-            name: paired_difference(own, scores.by_episode["accuracy"])
+            name: paired_difference(
+                own[: self._common_episodes(name)],
+                scores.by_episode["accuracy"][: self._common_episodes(name)],
+            )
             for name, scores in self.scores.items()
             if name != SGPS
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``settings``, ``methods`` and ``paired``, ready for JSON."""
+        """Return the settings and all figures, ready for JSON; what was not measured is absent.
+
+        ``settings``; ``methods``: method -> metric -> mean, low, high; ``episodes_of``: method ->
+        number of episodes; ``paired``: method -> difference, low, high, episodes; ``curves``:
+        method -> coverage, accuracy, reliability; ``subgroups``: method -> attribute -> group ->
+        mean, low, high, queries.
+        """
         return {
             "settings": dict(self.settings),
             "methods": {
                 name: {metric: interval._asdict() for metric, interval in figures.items()}
                 for name, figures in self.methods().items()
             },
+            "episodes_of": {name: scores.episodes for name, scores in self.scores.items()},
             "paired": {
-                name: {"difference": mean, "low": low, "high": high}
+                name: {
+                    "difference": mean,
+                    "low": low,
+                    "high": high,
+                    "episodes": self._common_episodes(name),
+                }
                 for name, (mean, low, high) in self.paired().items()
             },
+            "curves": {name: _curves(scores) for name, scores in self.scores.items()},
+            "subgroups": {name: scores.subgroups for name, scores in self.scores.items()},
         }
+
+    def _common_episodes(self, name: str) -> int:
+        return min(self.scores[SGPS].episodes, self.scores[name].episodes)
 
     def save(self, path: Path) -> None:
         """Write the report as JSON, whole or not at all.
@@ -95,34 +83,19 @@ class BenchmarkReport:
         ------
         StoreError: the file cannot be written.
         """
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, delete=False, encoding="utf-8"
-            ) as file:
-                file.write(text)
-            try:
-                Path(file.name).replace(path)
-            finally:
-                Path(file.name).unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"report {path} cannot be written: {error.strerror or error}",
-                expected="a file in a writable folder",
-                remedy="choose another path",
-            ) from error
+        save_json(self.to_dict(), path)
 
     def to_text(self) -> str:
         """Return a table for people: shares in per cent, half widths of the 95 % intervals."""
         settings = self.settings
         head = (
-            f"{settings['dataset']} {settings['role']}: {settings['n_way']}-way "
+            f"{settings['name']} ({settings['role']}): {settings['n_way']}-way "
             f"{settings['k_shot']}-shot, {settings['episodes']} episodes, "
             f"{settings['resolution']} px, seed {settings['seed']}"
         )
         columns = (
             "method",
+            "episodes",
             "accuracy",
             "balanced",
             "AUROC",
@@ -147,12 +120,55 @@ class BenchmarkReport:
         paired = self.paired().get(name)
         return (
             name,
+            str(self.scores[name].episodes),
             *shares,
             f"{figures['ece'].mean:.3f}",
             f"{figures['brier'].mean:.3f}",
             f"{figures['seconds_per_synthesis'].mean:.3f}",
             "" if paired is None else _per_cent(paired, signed=True),
         )
+
+
+def save_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write a report as JSON, whole or not at all.
+
+    Raises
+    ------
+    StoreError: the file cannot be written.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        try:
+            Path(file.name).replace(path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"report {path} cannot be written: {error.strerror or error}",
+            expected="a file in a writable folder",
+            remedy="choose another path",
+        ) from error
+
+
+def _curves(scores: MethodScores) -> dict[str, Any]:
+    coverage, accuracy = scores.risk_coverage()
+    bins = scores.pooled_bins()
+    filled = bins.counts > 0
+    counts = bins.counts[filled]
+    return {
+        "coverage": coverage.tolist(),
+        "accuracy": accuracy.tolist(),
+        "reliability": {
+            "confidence": (bins.confidence_sums[filled] / counts).tolist(),
+            "accuracy": (bins.hits[filled] / counts).tolist(),
+            "counts": counts.astype(int).tolist(),
+        },
+    }
 
 
 def _per_cent(interval: Interval, *, signed: bool = False) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
+from sgps.evaluation.banked_synthesis import PARTS, BankedSynthesis, source_digest
+from sgps.evaluation.features import TapBank
+from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Method, Prediction
 from sgps.synthesizer import ClassSupport, Synthesizer, Task
 
 
@@ -27,6 +29,7 @@ class SynthesizerMethod:
             "generator_sha256": self._synthesizer.generator_sha256,
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
+            "synthesizer_sources": source_digest(),
         }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
@@ -45,6 +48,16 @@ class SynthesizerMethod:
         seconds = time.perf_counter() - start
         probs_QN = classifier.predict_proba(_channels_last(episode.query_images))
         return Prediction(np.asarray(probs_QN, dtype=np.float64), seconds)
+
+
+def own_methods(
+    synthesizer: Synthesizer, bases: Sequence[TapBank], *, parts: bool = False
+) -> tuple[Method, ...]:
+    """SGPS, on the banks where its generator allows, and with `parts` itself without each part."""
+    if synthesizer.hypernetwork.config.task_codes or not bases:
+        return (SynthesizerMethod(synthesizer),)
+    left_out = [BankedSynthesis(synthesizer, bases, part) for part in (PARTS if parts else ())]
+    return (BankedSynthesis(synthesizer, bases), *left_out)
 
 
 def _channels_last(images: Sequence[Images] | Images) -> tuple[Images, ...]:

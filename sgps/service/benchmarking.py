@@ -1,10 +1,14 @@
-"""Episodes of a stored dataset on file, and generators scored on them."""
+"""Benchmark suites, episodes of a stored dataset on file, and generators scored on them."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,16 +20,25 @@ from sgps.evaluation import (
     BenchmarkData,
     BenchmarkReport,
     BenchmarkSettings,
+    BenchmarkSuite,
+    EpisodeCache,
     Method,
     SynthesizerMethod,
-    public_baselines,
     run_benchmark,
+    run_suite,
 )
+from sgps.evaluation.baselines import Which, build_baselines
+from sgps.evaluation.bases import benchmark_bases
 from sgps.evaluation.benchmark import draw_episodes
+from sgps.evaluation.benchmark_data import Progress
+from sgps.evaluation.sgps_method import own_methods
+from sgps.evaluation.suite_run import suite_record
+from sgps.service.provenance import git_changed, git_commit
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 
 INCUMBENT = "incumbent"
+SUITE_CACHE = "episodes.sqlite"
 
 
 class EpisodeRequest(BaseModel):
@@ -55,7 +68,7 @@ class EvaluationRequest(BaseModel):
     incumbent: str = Field(default="", description="A second generator to compare with.")
     root: Path = Field(default=Path("data/shards"), description="Folder of the datasets.")
     descriptions: Path | None = Field(default=None, description="Folder of class descriptions.")
-    baselines: bool = Field(default=True, description="Score the public baselines too.")
+    baselines: bool = Field(default=True, description="Score the fast baselines too.")
     resolution: int | None = Field(default=None, description="Image side; none: the generator's.")
 
 
@@ -111,14 +124,122 @@ def evaluate_generator(
     if request.incumbent:
         methods.append(IncumbentMethod(load(request.incumbent)))
     if request.baselines:
-        methods.extend(public_baselines())
+        methods.extend(build_baselines("fast", benchmark_bases(candidate)))
     benchmark = _benchmark_settings(
         index, dataset, request.resolution or candidate.resolution, request.descriptions
     )
     data = _benchmark_data(dataset, benchmark, index)
-    report = run_benchmark(benchmark, methods, data=data, progress=progress)
+    commit = git_commit() or ""
+    report = run_benchmark(benchmark, methods, data=data, commit=commit, progress=progress)
     report.save(request.report)
     return report
+
+
+@dataclass(frozen=True)
+class SuiteRequest:
+    """What to run of a suite.
+
+    Attributes
+    ----------
+    suite: the suite, cut down to what is wanted.
+    data: folder that its paths start from.
+    out: folder of the report; None for none.
+    cache: file of predictions; by default one in `out`.
+    baselines: which of them are run beside the synthesizer.
+    corruptions: whether accuracy on corrupted queries is measured.
+    descriptions: folder of class descriptions.
+    command: what was typed.
+    readme: Markdown file whose marked table the suite's replaces; None for none.
+    """
+
+    suite: BenchmarkSuite
+    data: Path
+    out: Path | None = None
+    cache: Path | None = None
+    baselines: Which = "fast"
+    corruptions: bool = False
+    descriptions: Path | None = None
+    command: str = ""
+    readme: Path | None = None
+
+
+def benchmark_methods(
+    synthesizer: Synthesizer, baselines: Which, *, parts: bool = False
+) -> list[Method]:
+    """Return the synthesizer and the baselines, each of those on the public and the own base.
+
+    parts: also the synthesizer without one part at a time.
+
+    Raises
+    ------
+    InputError: `baselines` is not none, fast or all.
+    """
+    bases = benchmark_bases(synthesizer)
+    return [
+        *own_methods(synthesizer, bases, parts=parts),
+        *build_baselines(baselines, bases if baselines != "none" else ()),
+    ]
+
+
+def open_cache(path: Path | None) -> AbstractContextManager[EpisodeCache | None]:
+    """Open a cache of predictions; None where there is no path.
+
+    Raises
+    ------
+    IntegrityError: the file is damaged or foreign. StoreError: it cannot be opened.
+    """
+    return contextlib.nullcontext() if path is None else EpisodeCache(path)
+
+
+def benchmark_suite(
+    request: SuiteRequest,
+    synthesizer: Synthesizer,
+    *,
+    stages: Callable[[], AbstractContextManager[Progress]],
+    announce: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run a suite and write its report as JSON and HTML.
+
+    stages: see `run_suite`. announce: called with the table of each setting, once it is measured.
+
+    Raises
+    ------
+    UserError: suite, data, cache or report. MethodError: a method failed on an episode.
+    """
+    plan = request.suite.plan(
+        request.data, descriptions=request.descriptions, corruptions=request.corruptions
+    )
+    started = datetime.now(UTC)
+    commit = git_commit() or ""
+    cache_path = request.cache or (request.out and request.out / SUITE_CACHE)
+    outcomes = []
+    with open_cache(cache_path) as cache:
+        methods = benchmark_methods(synthesizer, request.baselines, parts=True)
+        for outcome in run_suite(
+            plan, methods, command=request.command, commit=commit, cache=cache, stages=stages
+        ):
+            outcomes.append(outcome)
+            announce(outcome.to_text())
+    record = {
+        "command": request.command,
+        "commit": commit,
+        "checkout_changed": git_changed(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "baselines": request.baselines,
+        "corruptions": request.corruptions,
+        "predictions_from_cache": cache.found if cache else 0,
+    }
+    suite = suite_record(request.suite, outcomes, data=request.data, record=record)
+    if request.out is not None:
+        from sgps.evaluation.suite_report import write_suite_report  # noqa: PLC0415 heavy
+
+        write_suite_report(suite, request.out)
+    if request.readme is not None:
+        from sgps.evaluation.readme_table import write_readme_table  # noqa: PLC0415 heavy
+
+        write_readme_table(suite, request.readme)
+    return suite
 
 
 def _benchmark_settings(

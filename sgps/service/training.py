@@ -15,6 +15,13 @@ from sgps.datasets import DescriptionLibrary, StoredDataset
 from sgps.registry import MetricLog, ModelRegistry
 from sgps.service.datasets import open_datasets
 from sgps.service.parameters import parse_request, read_section
+from sgps.service.provenance import git_changed, git_commit
+from sgps.service.training_data import (
+    AllowedLicences,
+    read_licences,
+    record_licences,
+    select_open,
+)
 from sgps.settings import Settings
 from sgps.training import MetaTrainingConfig, MetaTrainingRun, MetricSink, digest_run
 
@@ -33,6 +40,12 @@ class TrainingRequest(BaseModel):
     descriptions: Path | None = Field(default=None, description="Folder of class descriptions.")
     name: str = Field(default="candidate", description="Name of the generator.")
     tracking: bool = Field(default=True, description="Log metrics to MLflow.")
+    licences: AllowedLicences = Field(
+        default="all", description="all, or open: train on openly licensed datasets only."
+    )
+    licence_table: Path | None = Field(
+        default=None, description="YAML with licences; default: data/licences.yaml."
+    )
     config: MetaTrainingConfig = Field(default_factory=MetaTrainingConfig)
 
 
@@ -70,12 +83,30 @@ def read_training_config(path: Path | None, overrides: Mapping[str, Any]) -> Met
     return parse_request(MetaTrainingConfig, values)
 
 
+def restrict_to_licences(request: TrainingRequest) -> tuple[TrainingRequest, tuple[str, ...]]:
+    """The request with the datasets that its licences allow, and a line on those left out.
+
+    Without a restriction the request as it is.
+
+    Raises
+    ------
+    UserError: a dataset or the table of licences; no dataset to train on is left.
+    """
+    if request.licences == "all":
+        return request, ()
+    datasets = open_datasets(request.root, request.datasets)
+    table = read_licences(request.licence_table)
+    selected = select_open(datasets, table, request.config.train_roles)
+    return request.model_copy(update={"datasets": selected.kept}), selected.notices()
+
+
 def in_folder_of_its_own(request: TrainingRequest) -> TrainingRequest:
     """The same training in a sub-folder named by all that decides what it does.
 
     A schedule needs this: where data, texts or settings changed, a run of its own begins; where
     nothing did, the finished one is found.
     """
+    request, _ = restrict_to_licences(request)
     datasets = open_datasets(request.root, request.datasets)
     digest = digest_run(request.config, datasets, _read_descriptions(request))
     return request.model_copy(update={"folder": request.folder / digest[:12]})
@@ -95,8 +126,9 @@ def train_generator(
 
     Raises
     ------
-    UserError: datasets, settings or stores; a run already begun can be gone on with.
+    UserError: datasets, licences, settings or stores; a run already begun can be gone on with.
     """
+    request, _ = restrict_to_licences(request)
     datasets = open_datasets(request.root, request.datasets)
     descriptions = _read_descriptions(request)
 
@@ -104,7 +136,14 @@ def train_generator(
         if progress is not None:
             progress(done, total)
 
-    run = MetaTrainingRun(request.config, datasets, descriptions, request.folder, name=request.name)
+    run = MetaTrainingRun(
+        request.config,
+        datasets,
+        descriptions,
+        request.folder,
+        name=request.name,
+        provenance=_provenance(request, datasets),
+    )
     with _metric_log(request, settings, datasets) as log:
         result = run.go_on(metrics=log, progress=advance)
     return TrainingReceipt(
@@ -116,6 +155,15 @@ def train_generator(
         seconds=result.seconds,
         run_id=log.run_id if isinstance(log, MetricLog) else "",
     )
+
+
+def _provenance(request: TrainingRequest, datasets: list[StoredDataset]) -> dict[str, Any]:
+    table = read_licences(request.licence_table)
+    roles = (*request.config.train_roles, *request.config.validation_roles)
+    return {
+        "code": {"git_commit": git_commit(), "git_changed": git_changed()},
+        **record_licences(datasets, table, request.licences, roles),
+    }
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgps.errors import IntegrityError, UnknownNameError
-from sgps.synthesizer.generator import GeneratorConfig
+from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.sealed import SealedContent, digest_tensors, read_sealed, write_sealed
 
@@ -61,9 +61,8 @@ def load_generator(
     """
     content = read_sealed(folder, GENERATOR_STEM, file_format=GENERATOR_FORMAT)
     known = {field.name for field in fields(GeneratorConfig)}
-    config = GeneratorConfig(
-        **{key: value for key, value in content.description["config"].items() if key in known}
-    )
+    values = {key: _frozen(value) for key, value in content.description["config"].items()}
+    config = GeneratorConfig(**{key: value for key, value in values.items() if key in known})
     hypernetwork = Hypernetwork.create(
         config, pretrained=pretrained, allow_downloads=allow_downloads
     )
@@ -104,6 +103,10 @@ def find_generator(checkpoint_or_name: str | Path) -> Path:
 def shipped_generators() -> tuple[str, ...]:
     """Names of the generators inside the package."""
     return tuple(sorted(path.parent.name for path in _SHIPPED.glob("*/generator.json")))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _halved(key: str, tensor: Tensor) -> Tensor:

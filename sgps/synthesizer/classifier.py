@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError
@@ -23,7 +24,10 @@ from sgps.synthesizer.sealed import (
 from sgps.synthesizer.tapped_network import (
     LAST,
     InputNormalisation,
+    TappedNetwork,
     build_tapped_network,
+    fold_normalisations,
+    images_at_once,
     use_channels_last,
 )
 from sgps.synthesizer.task import Pixels
@@ -31,6 +35,34 @@ from sgps.synthesizer.task import Pixels
 CLASSIFIER_FORMAT = "sgps-classifier-1"
 _STEM = "classifier"
 _HEAD_TENSORS = ("centre", "scale", "weight", "bias")
+_HEAD = "head."
+CODES = "codes."
+"""What the names of the codes begin with, beside the tensors of a saved classifier."""
+_NO_BODY = (_HEAD, CODES)
+
+
+class Scorer(nn.Module):
+    """The whole way from pixels to logits as one module, as it predicts and is exported.
+
+    ``forward`` takes uint8 RGB images of shape (Q, 3, R, R) and returns logits (Q, N).
+    """
+
+    def __init__(
+        self, normalise: InputNormalisation, network: TappedNetwork, head: LinearHead
+    ) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.network = network
+        self._unit_rows = head.unit_rows
+        for name, tensor in head.tensors().items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of uint8 images; see the class."""
+        head = LinearHead.from_tensors(
+            dict(self.named_buffers(recurse=False)), unit_rows=self._unit_rows
+        )
+        return head.logits(self.network(self.normalise(images)))
 
 
 class SynthesizedClassifier:
@@ -45,6 +77,8 @@ class SynthesizedClassifier:
     resolution: side of the square input image, in pixels.
     taps: block numbers whose pooled outputs the head reads; -1 stands for the last features.
     details: JSON-able facts of the synthesis (generator, temperature, seconds, ...).
+    codes: the generator's own words for the task, by name (see `sgps.synthesizer.compact`); they
+        are kept beside the weights and no part of them.
     device: where it predicts.
     """
 
@@ -58,6 +92,7 @@ class SynthesizedClassifier:
         resolution: int,
         taps: Sequence[int],
         details: Mapping[str, Any],
+        codes: Mapping[str, Tensor] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.class_names = tuple(class_names)
@@ -67,13 +102,19 @@ class SynthesizedClassifier:
         self.details = dict(details)
         self.device = torch.device(device)
         self._body = {name: tensor.detach().cpu() for name, tensor in body.items()}
-        self._head = head.to(torch.device("cpu"))
-        self.weights_sha256 = digest_tensors(self._all_tensors())
+        self.head = head.to(torch.device("cpu"))
+        self.codes = {name: tensor.detach().cpu() for name, tensor in (codes or {}).items()}
+        self.weights_sha256 = digest_tensors(self.tensors())
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """From uint8 images (Q, 3, R, R) to logits (Q, N); normalisation layers are folded."""
         with torch.device("meta"):
-            self._network = build_tapped_network(architecture, taps=self.taps, pretrained=False)
-        self._network.body.load_state_dict(self.body_state_dict(), strict=True, assign=True)
-        use_channels_last(self._network.to(self.device))
-        self._normalise = InputNormalisation(architecture).to(self.device)
+            network = build_tapped_network(self.architecture, taps=self.taps, pretrained=False)
+        network.body.load_state_dict(self.body_state_dict(), strict=True, assign=True)
+        use_channels_last(fold_normalisations(network))
+        scorer = Scorer(InputNormalisation(self.architecture), network, self.head)
+        return scorer.eval().requires_grad_(False).to(self.device)
 
     def predict_proba(self, images: Sequence[Pixels] | Pixels) -> NDArray[np.float32]:
         """Class probabilities, float32 of shape (Q, N), rows summing to one.
@@ -84,8 +125,12 @@ class SynthesizedClassifier:
         probabilities: NDArray[np.float32] = logits.softmax(dim=1).numpy()
         return probabilities
 
-    def logits(self, images: Sequence[Pixels] | Pixels, *, batch: int = 64) -> NDArray[np.float32]:
+    def logits(
+        self, images: Sequence[Pixels] | Pixels, *, batch: int | None = None
+    ) -> NDArray[np.float32]:
         """Logits, float32 of shape (Q, N), computed ``batch`` images at a time.
+
+        By default as many as the device is fastest with.
 
         Raises
         ------
@@ -93,20 +138,24 @@ class SynthesizedClassifier:
         """
         if len(images) == 0:
             raise InputError("no image to predict", expected="at least one image")
-        head = self._head.to(self.device)
+        batch = batch or self.images_at_once
         rows: list[Tensor] = []
         with torch.inference_mode():
             for start in range(0, len(images), batch):
                 block = images_to_tensor(images[start : start + batch], self.resolution)
-                taps = self._network(self._normalise(block.to(self.device)))
-                rows.append(head.logits(taps).cpu())
+                rows.append(self.scorer(block.to(self.device)).cpu())
         return torch.cat(rows).numpy()
+
+    @property
+    def images_at_once(self) -> int:
+        """How many images :meth:`logits` takes through the network together."""
+        return images_at_once(self.resolution, self.device)
 
     @property
     def description_sha256(self) -> str:
         """Digest of all that is saved beside the tensors: class names, taps, resolution, ..."""
         sealed = seal_description(
-            self._description(), self.weights_sha256, file_format=CLASSIFIER_FORMAT
+            self.description(), digest_tensors(self._saved()), file_format=CLASSIFIER_FORMAT
         )
         return str(sealed["seal"])
 
@@ -118,10 +167,14 @@ class SynthesizedClassifier:
         under timm's own names and the head over the taps under ``head.``.
         """
         body = self.body_state_dict()
-        if self.taps == (LAST,) and not self._head.unit_rows:
-            weight_ND, bias_N = fold_single_tap(self._head)
+        if self.taps == (LAST,) and not self.head.unit_rows:
+            weight_ND, bias_N = fold_single_tap(self.head)
             return body | {"classifier.weight": weight_ND, "classifier.bias": bias_N}
         return body | self._head_tensors()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights as ``weights_sha256`` digests them: body, and the head under ``head.``."""
+        return self._body | self._head_tensors()
 
     def body_state_dict(self) -> dict[str, Tensor]:
         """State dict of ``timm.create_model(architecture, num_classes=0)``, loadable strictly."""
@@ -142,8 +195,8 @@ class SynthesizedClassifier:
         write_sealed(
             Path(folder),
             _STEM,
-            self._all_tensors(),
-            self._description(),
+            self._saved(),
+            self.description(),
             file_format=CLASSIFIER_FORMAT,
         )
 
@@ -159,37 +212,56 @@ class SynthesizedClassifier:
         IntegrityError: a file is foreign, corrupted or altered.
         """
         content = read_sealed(Path(folder), _STEM, file_format=CLASSIFIER_FORMAT)
-        tensors, description = content.tensors, content.description
+        return cls.from_tensors(content.tensors, content.description, device=device)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, Tensor],
+        description: Mapping[str, Any],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> SynthesizedClassifier:
+        """The inverse of :meth:`tensors` and :meth:`description`.
+
+        ``tensors`` may hold codes under ``codes.``; ``description`` may hold further entries.
+        """
         head = LinearHead.from_tensors(
-            {name: tensors[f"head.{name}"] for name in _HEAD_TENSORS},
+            {name: tensors[_HEAD + name] for name in _HEAD_TENSORS},
             unit_rows=description["unit_rows"],
         )
         return cls(
-            {key: tensor for key, tensor in tensors.items() if not key.startswith("head.")},
+            {name: tensor for name, tensor in tensors.items() if not name.startswith(_NO_BODY)},
             head,
             class_names=description["class_names"],
             architecture=description["architecture"],
             resolution=description["resolution"],
             taps=description["taps"],
             details=description["details"],
+            codes={
+                name.removeprefix(CODES): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(CODES)
+            },
             device=device,
         )
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """What is saved beside the tensors, ready for JSON."""
         return {
             "architecture": self.architecture,
             "class_names": list(self.class_names),
             "details": self.details,
             "resolution": self.resolution,
             "taps": list(self.taps),
-            "unit_rows": self._head.unit_rows,
+            "unit_rows": self.head.unit_rows,
         }
 
     def _head_tensors(self) -> dict[str, Tensor]:
-        return {f"head.{name}": tensor for name, tensor in self._head.tensors().items()}
+        return {_HEAD + name: tensor for name, tensor in self.head.tensors().items()}
 
-    def _all_tensors(self) -> dict[str, Tensor]:
-        return self._body | self._head_tensors()
+    def _saved(self) -> dict[str, Tensor]:
+        return self.tensors() | {CODES + name: tensor for name, tensor in self.codes.items()}
 
 
 def images_to_tensor(images: Sequence[Pixels] | Pixels, resolution: int) -> Tensor:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.head import HeadParameters
+from sgps.synthesizer.head_priors import HeadPriors, centred_texts
 from sgps.synthesizer.task_encoder import SupportTokens, TaskEncoder, count_features
 from sgps.synthesizer.weight_plan import (
     PlannedTensor,
@@ -21,36 +23,6 @@ from sgps.synthesizer.weight_plan import (
 )
 
 SHIFT_WIDTH = 4
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes and starting values of a generator.
-
-    Attributes
-    ----------
-    architecture: timm name of the target network.
-    resolution: side of the square input image, in pixels.
-    code_width: R, numbers a layer's code holds.
-    task_width: E, width of the task vector.
-    depth: attention layers over the class tokens.
-    text_width: width of the text encoder's embeddings.
-    text_rank: rank of the map from text to head weights.
-    unit_rows: whether the head divides its feature rows by their norm.
-    initial_ridge: ridge strength before training, relative to unit feature rows.
-    initial_temperature: factor from ridge scores to logits before training.
-    """
-
-    architecture: str = "tf_efficientnet_lite0"
-    resolution: int = 128
-    code_width: int = 16
-    task_width: int = 128
-    depth: int = 2
-    text_width: int = 384
-    text_rank: int = 64
-    unit_rows: bool = True
-    initial_ridge: float = 0.3
-    initial_temperature: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -95,19 +67,22 @@ class Generator(nn.Module):
         self.config = config
         self.plan = plan
         feature_width, taps = sum(tap_widths), len(tap_widths)
+        base = body.state_dict()
+        generated = [tensor for tensor in plan.tensors if tensor.rule is not Rule.STATISTIC]
+        self._generated = generated
+        self.deltas = nn.ParameterList(torch.zeros_like(base[t.name]) for t in generated)
+        if not config.task_codes:
+            self.head_priors = HeadPriors(config, feature_width)
+            return
         self.task_encoder = TaskEncoder(
             feature_width, config.text_width, config.task_width, config.depth
         )
         self.layer_coder = _LayerCoder(config, layers=len(plan.layers))
         self.head_coder = _HeadCoder(config, taps, feature_width)
-        base = body.state_dict()
-        generated = [tensor for tensor in plan.tensors if tensor.rule is not Rule.STATISTIC]
-        self._generated = generated
         self.decoders = nn.ParameterList(
             torch.randn(config.code_width, tensor.width) * config.code_width**-0.5
             for tensor in generated
         )
-        self.deltas = nn.ParameterList(torch.zeros_like(base[t.name]) for t in generated)
         self.bases = nn.ModuleDict(
             {
                 str(number): SingularBasis(base[tensor.name])
@@ -122,12 +97,32 @@ class Generator(nn.Module):
         codes_LR, gates_L, mixing_L = self.layer_coder(task_E, tokens.shifts_LJ)
         return GeneratedCodes(codes_LR, gates_L, mixing_L, self.head_coder(task_E, tokens))
 
+    def shared_codes(self, texts_NF: Tensor) -> GeneratedCodes:
+        """The codes without task codes: one share of every delta; the head from its priors."""
+        layers = len(self.plan.layers)
+        zeros_L = texts_NF.new_zeros(layers)
+        return GeneratedCodes(
+            zeros_L.unsqueeze(1).expand(-1, self.config.code_width),
+            zeros_L + self.config.delta_scale,
+            zeros_L,
+            self.head_priors(texts_NF),
+        )
+
+    def shared_body(self, base: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+        """The base moved by a share of every delta: what is there before any task is seen."""
+        return {
+            tensor.name: base[tensor.name] + share * self.deltas[number]
+            for number, tensor in enumerate(self._generated)
+        }
+
     def decode(self, codes: GeneratedCodes, base: dict[str, Tensor]) -> dict[str, Tensor]:
         """Turn codes into every tensor of the target but the normalisation statistics.
 
         ``base`` is the frozen target's state dict; the result maps the same names to tensors of the
         same shapes.
         """
+        if not self.config.task_codes:
+            return self.shared_body(base, self.config.delta_scale)
         tensors: dict[str, Tensor] = {}
         for number, tensor in enumerate(self._generated):
             residual_W = bounded(codes.codes_LR[tensor.layer] @ self.decoders[number])
@@ -204,8 +199,6 @@ class _HeadCoder(nn.Module):
 
     def _text_weights(self, texts_NF: Tensor, log_strength: Tensor) -> Tensor:
         """Project the texts, centred over the classes that have one; (N, D)."""
-        present_N1 = (texts_NF.abs().sum(dim=1, keepdim=True) > 0).to(texts_NF.dtype)
-        mean_F = (texts_NF * present_N1).sum(dim=0) / present_N1.sum().clamp_min(1.0)
-        centred_NF = (texts_NF - mean_F) * present_N1
+        centred_NF = centred_texts(texts_NF)
         weights: Tensor = self.text_up(self.text_down(centred_NF)) * log_strength.clamp(-4, 2).exp()
         return weights

@@ -16,12 +16,8 @@ from sgps.synthesizer.adaptation import (
     mix_statistics,
     observe_statistics,
 )
-from sgps.synthesizer.generator import (
-    SHIFT_WIDTH,
-    GeneratedCodes,
-    Generator,
-    GeneratorConfig,
-)
+from sgps.synthesizer.generator import SHIFT_WIDTH, GeneratedCodes, Generator
+from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.head import LinearHead, SupportLabels, solve_head
 from sgps.synthesizer.tapped_network import (
     InputNormalisation,
@@ -90,8 +86,42 @@ class Hypernetwork(nn.Module):
 
     def generate(self, images: Tensor, labels: SupportLabels, texts_NF: Tensor) -> Synthesis:
         """Synthesize from support images (S, 3, H, W) and text embeddings (N, F)."""
-        inputs = self.normalise(images)
         labels = replace(labels, dtype=texts_NF.dtype)
+        if self.config.task_codes:
+            return self._generate_with_codes(self.normalise(images), labels, texts_NF)
+        tensors = self.shared_body()
+        head = self.head_of(self.support_taps(tensors, images), labels, texts_NF)
+        return Synthesis(tensors, head, self.generator.shared_codes(texts_NF))
+
+    def shared_body(self, share: float | None = None) -> dict[str, Tensor]:
+        """Every tensor of the body before any task is seen; ``share`` is of the deltas."""
+        base = self.base_tensors()
+        if share is None:
+            share = 1.0 if self.config.task_codes else self.config.delta_scale
+        return base | self.generator.shared_body(base, share)
+
+    def support_taps(self, tensors: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
+        """Taps of uint8 support images (S, 3, H, W), averaged over the configured views."""
+        views = [images]
+        if self.config.support_views > 1:
+            views += [images.flip(3), images.flip(2)]
+        taps = self.taps_under(tensors, torch.cat(views))
+        return tuple(tap.view(len(views), len(images), -1).mean(dim=0) for tap in taps)
+
+    def taps_under(self, tensors: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
+        """Taps (Q, D_t) of uint8 images (Q, 3, H, W) under these tensors of the body."""
+        return self._query_pass(tensors, self.normalise(images))
+
+    def head_of(
+        self, support_taps: tuple[Tensor, ...], labels: SupportLabels, texts_NF: Tensor
+    ) -> LinearHead:
+        """The head of a task from its support's taps (S, D_t), without task codes."""
+        parameters = self.generator.head_priors(texts_NF)
+        return solve_head(support_taps, labels, parameters, unit_rows=self.config.unit_rows)
+
+    def _generate_with_codes(
+        self, inputs: Tensor, labels: SupportLabels, texts_NF: Tensor
+    ) -> Synthesis:
         codes = cast(GeneratedCodes, self.generator(self.encode(inputs, labels, texts_NF)))
         base = self.base_tensors()
         tensors = base | self.generator.decode(codes, base)

@@ -50,7 +50,7 @@ class Synthesizer:
     ) -> None:
         self._allow_downloads = allow_downloads
         self.device = torch.device(device)
-        self._hypernetwork = hypernetwork.to(self.device).eval().requires_grad_(False)
+        self.hypernetwork = hypernetwork.to(self.device).eval().requires_grad_(False)
         self._text_encoder_name = text_encoder
         self.generator_name = name
         self.generator_sha256 = sha256 or digest_tensors(hypernetwork.generator.state_dict())
@@ -89,12 +89,12 @@ class Synthesizer:
     @property
     def architecture(self) -> str:
         """The timm name of the target network."""
-        return self._hypernetwork.config.architecture
+        return self.hypernetwork.config.architecture
 
     @property
     def resolution(self) -> int:
         """Side of the square input image, in pixels."""
-        return self._hypernetwork.config.resolution
+        return self.hypernetwork.config.resolution
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:
@@ -109,9 +109,9 @@ class Synthesizer:
         started = time.perf_counter()
         canonical = task.canonical()
         images, labels = self._support(canonical.classes)
-        texts_NF = self._encode_texts([support.description for support in canonical.classes])
+        texts_NF = self.encode_texts([support.description for support in canonical.classes])
         with torch.inference_mode():
-            synthesis = self._hypernetwork.generate(images, labels, texts_NF)
+            synthesis = self.hypernetwork.generate(images, labels, texts_NF)
         order = torch.tensor(canonical.position, device=self.device)
         return SynthesizedClassifier(
             synthesis.tensors,
@@ -119,7 +119,7 @@ class Synthesizer:
             class_names=task.class_names,
             architecture=self.architecture,
             resolution=self.resolution,
-            taps=self._hypernetwork.network.taps,
+            taps=self.hypernetwork.network.taps,
             details=self._details(synthesis, labels, time.perf_counter() - started),
             device=self.device,
         )
@@ -132,8 +132,9 @@ class Synthesizer:
         labels = SupportLabels(torch.tensor(numbers, device=self.device), len(classes))
         return images.to(self.device), labels
 
-    def _encode_texts(self, texts: Sequence[str]) -> Tensor:
-        width = self._hypernetwork.config.text_width
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings (N, F) of class descriptions; zero for an empty one."""
+        width = self.hypernetwork.config.text_width
         if not any(text.strip() for text in texts):
             return torch.zeros(len(texts), width, device=self.device)
         return self._text_encoder.encode(list(texts)).to(self.device)
@@ -151,11 +152,16 @@ class Synthesizer:
             "shots": [int(shots) for shots in labels.shots_N],
             "tap_weights": [round(float(w.exp()), 6) for w in codes.head.log_tap_weights_T],
             "ridge": float(codes.head.log_ridge.exp()),
-            "temperature": float(codes.head.log_temperature.exp()),
+            "temperature": _number(synthesis.head.temperature),
+            "temperature_before_evidence": float(codes.head.log_temperature.exp()),
             "text_prior_norm": float(codes.head.text_weights_ND.norm()),
-            "gate_mean": float(codes.gates_L.mean()),
+            "share_of_deltas": float(codes.gates_L.mean()),
             "statistics_mixing_mean": float(codes.mixing_L.mean()),
         }
+
+
+def _number(value: Tensor | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def choose_device(name: str) -> torch.device:

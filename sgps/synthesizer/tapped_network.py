@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,9 @@ LAST = -1
 """Tap number of the last features, those that timm's own classifier sees."""
 
 _TAP_DEPTHS = (1 / 3, 2 / 3, 0.9)
+_CACHED_NUMBERS = 2**18
+_CACHED_PIXELS = 200_000
+_IMAGES_AT_ONCE_ON_GPU = 64
 
 
 class TappedNetwork(nn.Module):
@@ -55,8 +59,18 @@ class TappedNetwork(nn.Module):
 def spatial_moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and mean square (B, C) over the positions of (B, C, H, W) features.
 
-    Two plain reductions: on a CPU ``torch.var_mean`` takes ten times as long as they do.
+    Two plain reductions: on a CPU ``torch.var_mean`` takes ten times as long as they do. Where no
+    gradient is asked for, a CPU takes as many images at a time as its cache holds, so that large
+    features are read once from memory: half the time again.
     """
+    if features.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return _moments(features)
+    images = max(1, _CACHED_NUMBERS // features.shape[1:].numel())
+    blocks = [_moments(block) for block in torch.split(features, images)]
+    return torch.cat([mean for mean, _ in blocks]), torch.cat([square for _, square in blocks])
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.mean(dim=(2, 3)), features.square().mean(dim=(2, 3))
 
 
@@ -67,9 +81,9 @@ def _mean_and_deviation(features: Tensor) -> Tensor:
 
 
 def default_taps(body: nn.Module) -> tuple[int, ...]:
-    """Blocks at a third, two thirds and nine tenths of the depth, then the last features."""
+    """Blocks at 1/3, 2/3 and 9/10 of the depth, the last block, then the last features."""
     blocks = sum(len(stage) for stage in cast(Any, body).blocks)
-    return (*(int(blocks * depth) for depth in _TAP_DEPTHS), LAST)
+    return (*(int(blocks * depth) for depth in _TAP_DEPTHS), blocks - 1, LAST)
 
 
 def build_tapped_network(
@@ -107,6 +121,47 @@ def use_channels_last(network: TappedNetwork) -> TappedNetwork:
     """Lay a network's kernels out channels last, in place: 40 % off a forward pass on a CPU."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def images_at_once(resolution: int, device: torch.device) -> int:
+    """How many images of a side to take through a network together where speed is all.
+
+    On a CPU as many as leave the first layers' features in its cache: that takes a fifth (128
+    pixels) to a half (224) off the time of large batches, and most of their memory.
+    """
+    if device.type != "cpu":
+        return _IMAGES_AT_ONCE_ON_GPU
+    return max(1, _CACHED_PIXELS // resolution**2)
+
+
+def fold_normalisations(network: TappedNetwork) -> TappedNetwork:
+    """Fold every batch normalisation into the convolution before it, in place.
+
+    In eval mode a normalisation is a channel scale and an offset; both move into the convolution's
+    weight and bias (computed in float64), which takes a pass over memory off each layer. The
+    folded network gives the same features up to rounding; its state dict is another one.
+    """
+    for parent in list(network.body.modules()):
+        children = list(parent.named_children())
+        for (_, convolution), (name, normalisation) in pairwise(children):
+            if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
+                _fold(convolution, normalisation)
+                setattr(parent, name, getattr(normalisation, "act", nn.Identity()))
+    return network
+
+
+def _fold(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
+    mean_C, variance_C = normalisation.running_mean, normalisation.running_var
+    assert mean_C is not None
+    assert variance_C is not None
+    scale_C = normalisation.weight.double() / (variance_C.double() + normalisation.eps).sqrt()
+    offset_C = -mean_C.double()
+    if convolution.bias is not None:
+        offset_C = offset_C + convolution.bias
+    weight = convolution.weight.double() * scale_C.view(-1, 1, 1, 1)
+    bias_C = normalisation.bias + scale_C * offset_C
+    convolution.weight = nn.Parameter(weight.to(convolution.weight), requires_grad=False)
+    convolution.bias = nn.Parameter(bias_C.to(convolution.weight), requires_grad=False)
 
 
 def tap_widths(network: TappedNetwork, resolution: int = 64) -> tuple[int, ...]:

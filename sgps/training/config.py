@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sgps.synthesizer.generator import GeneratorConfig
+from sgps.synthesizer.generator_config import GeneratorConfig
 
 
 class MetaTrainingConfig(BaseModel):
@@ -38,6 +38,12 @@ class MetaTrainingConfig(BaseModel):
     train_roles: tuple[str, ...] = ("meta_train",)
     validation_roles: tuple[str, ...] = ("novel_val", "meta_val")
     """The first of these that any dataset has decides when to stop and which state is kept."""
+    splits: int = Field(default=6, ge=1)
+    """Tasks made of one pass over an episode's images; without task codes only."""
+    average_decay: float = Field(default=0.995, ge=0, lt=1)
+    """Of the exponential average of the weights, which is validated and kept."""
+    prior_images: int = Field(default=20, ge=2)
+    """Images a class that the head's priors are fitted to; without task codes only."""
     generator_rate: float = Field(default=5e-4, gt=0)
     delta_rate: float = Field(default=1e-4, ge=0)
     weight_decay: float = Field(default=1e-4, ge=0)

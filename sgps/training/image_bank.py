@@ -88,27 +88,37 @@ class ImageBank:
         texts = {key: tensor.to(device) for key, tensor in self._texts.items()}
         return ImageBank(images, texts, self._text_width)
 
+    def images(self, domain: str, rows: Sequence[int] | Tensor) -> Tensor:
+        """Images uint8 (len(rows), 3, H, W) of one domain."""
+        return self._images[domain][torch.as_tensor(rows)]
+
+    def texts(self, domain: str, labels: Sequence[str]) -> Tensor:
+        """Text embeddings (len(labels), F) of classes; zero where there is no description."""
+        missing = torch.zeros(self._text_width)
+        return torch.stack([self._texts.get((domain, label), missing).cpu() for label in labels])
+
     def episode(self, episode: Episode, *, with_texts: bool = True) -> EpisodeTensors:
         """Gather one episode's images, labels and texts."""
-        images = self._images[episode.domain]
-        support_rows, support_labels = _flatten(episode.support)
-        query_rows, query_labels = _flatten(episode.query)
-        device = images.device
+        labels, query_labels_Q = self.labels(episode)
         return EpisodeTensors(
-            support=images[support_rows],
-            labels=SupportLabels(support_labels.to(device), len(episode.classes)),
-            query=images[query_rows],
-            query_labels_Q=query_labels.to(device),
-            texts_NF=self._class_texts(episode, with_texts).to(device),
+            support=self.images(episode.domain, _flatten(episode.support)[0]),
+            labels=labels,
+            query=self.images(episode.domain, _flatten(episode.query)[0]),
+            query_labels_Q=query_labels_Q,
+            texts_NF=self._class_texts(episode, with_texts).to(query_labels_Q.device),
         )
 
+    def labels(self, episode: Episode) -> tuple[SupportLabels, Tensor]:
+        """Class numbers of one episode's support and of its queries (Q,)."""
+        device = self._images[episode.domain].device
+        support_labels = _flatten(episode.support)[1].to(device)
+        query_labels_Q = _flatten(episode.query)[1].to(device)
+        return SupportLabels(support_labels, len(episode.classes)), query_labels_Q
+
     def _class_texts(self, episode: Episode, with_texts: bool) -> Tensor:
-        missing = torch.zeros(self._text_width)
         if not with_texts:
-            return missing.repeat(len(episode.classes), 1)
-        return torch.stack(
-            [self._texts.get((episode.domain, label), missing).cpu() for label in episode.classes]
-        )
+            return torch.zeros(len(episode.classes), self._text_width)
+        return self.texts(episode.domain, episode.classes)
 
 
 def data_digest(datasets: Sequence[StoredDataset]) -> str:

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.datasets.storage import StoredDataset
 from sgps.encoders.text import load_text_encoder
-from sgps.episodes import Episode, EpisodeSpec, sample_episode
+from sgps.episodes import sample_episode
 from sgps.synthesizer.checkpoint import save_generator
+from sgps.synthesizer.generator import Generator
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.synthesizer import choose_device
-from sgps.training.augmentation import augment_episode
+from sgps.training.averaging import average_of
 from sgps.training.config import MetaTrainingConfig
-from sgps.training.image_bank import EpisodeTensors, ImageBank, data_digest, digest_run
+from sgps.training.image_bank import ImageBank, data_digest, digest_run
+from sgps.training.losses import EpisodeLoss
 from sgps.training.optimisation import build_optimiser, learning_factor
 from sgps.training.pools import build_pools, build_validation_pools
+from sgps.training.priors import fit_head_priors
 from sgps.training.state import load_state, save_state
 from sgps.training.validation import ValidationScores, validate, validation_episodes
 
@@ -96,6 +99,7 @@ class MetaTrainingRun:
     """One run: what it needs, where it stands and how it takes a step.
 
     Making one reads the data and the state that ``folder`` holds, and writes nothing.
+    ``provenance`` are JSON-able facts for the generator's lineage, such as the licences.
 
     Raises
     ------
@@ -110,21 +114,14 @@ class MetaTrainingRun:
         folder: Path,
         *,
         name: str = "candidate",
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config
         self.folder = folder
         self.name = name
+        self.provenance = dict(provenance or {})
         self.device = choose_device(config.device)
         self.datasets = list(datasets)
-        self.equal_spec, self.unequal_spec = (
-            EpisodeSpec(
-                n_way=(config.min_ways, config.max_ways),
-                k_shot=(config.min_shots, config.max_shots),
-                n_query=config.queries,
-                unequal_shots=unequal,
-            )
-            for unequal in (False, True)
-        )
         self.pools = build_pools(datasets, config.train_roles, config.max_shots + 1)
         validation_role, validation_pools = build_validation_pools(datasets, config)
         self.validation_role = validation_role
@@ -148,15 +145,19 @@ class MetaTrainingRun:
             pretrained=config.pretrained,
             allow_downloads=config.allow_downloads,
         )
-        self._standardise_tokens()
         self.hypernetwork.to(self.device)
+        self._loss_of = EpisodeLoss(config, self.hypernetwork, self.bank, self.pools)
+        if config.generator.task_codes:
+            self._standardise_tokens()
         if config.compile:
             self.hypernetwork.compile_query_pass()
         self.optimiser = build_optimiser(self.hypernetwork, config)
-        self.run_digest = digest_run(config, datasets, descriptions)
-        self.progress = load_state(
-            folder, self.hypernetwork.generator, self.optimiser, run_digest=self.run_digest
+        self.average = average_of(self.hypernetwork.generator, config.average_decay)
+        self._state = torch.nn.ModuleDict(
+            {"generator": self.hypernetwork.generator, "average": self.average}
         )
+        self.run_digest = digest_run(config, datasets, descriptions)
+        self.progress = load_state(folder, self._state, self.optimiser, run_digest=self.run_digest)
         self._losses: list[float] = []
 
     @property
@@ -204,7 +205,7 @@ class MetaTrainingRun:
         ):
             save_state(
                 self.folder,
-                self.hypernetwork.generator,
+                self._state,
                 self.optimiser,
                 self.progress,
                 run_digest=self.run_digest,
@@ -228,39 +229,41 @@ class MetaTrainingRun:
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for number in numbers:
-            loss = self._episode_loss(number) / len(numbers)
+            loss = self._loss_of(number) / len(numbers)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
         self.optimiser.step()
+        self.average.update_parameters(self.hypernetwork.generator)
         return total
 
-    def _episode_loss(self, number: int) -> Tensor:
-        config = self.config
-        random = np.random.default_rng([config.seed, number, 7])
-        unequal = random.random() < config.unequal_share
-        spec = self.unequal_spec if unequal else self.equal_spec
-        episode = sample_episode(self.pools, spec, seed=config.seed, number=number)
-        tensors = self._training_tensors(episode, random)
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-            synthesis = self.hypernetwork.generate(
-                tensors.support, tensors.labels, tensors.texts_NF
-            )
-            logits_QN = self.hypernetwork.logits(synthesis, tensors.query)
-        return torch.nn.functional.cross_entropy(
-            logits_QN.float(), tensors.query_labels_Q, label_smoothing=config.label_smoothing
-        )
-
-    def _training_tensors(self, episode: Episode, random: np.random.Generator) -> EpisodeTensors:
-        with_texts = bool(random.random() >= self.config.text_dropout)
-        tensors = self.bank.episode(episode, with_texts=with_texts)
-        if not self.config.augment:
-            return tensors
-        return augment_episode(tensors, int(random.integers(2**62)))
-
     def _validate(self, episode: int, metrics: MetricSink | None) -> None:
-        scores = validate(self.hypernetwork, self.bank, self.validation_set)
+        with self._averaged() as hypernetwork:
+            self._validate_average(hypernetwork, episode, metrics)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[Hypernetwork]:
+        """The hypernetwork with the averaged generator, its head priors fitted."""
+        trained = self.hypernetwork.generator
+        self.hypernetwork.generator = cast(Generator, self.average.module)
+        try:
+            if not self.config.generator.task_codes:
+                fit_head_priors(
+                    self.hypernetwork,
+                    self.bank,
+                    self.pools,
+                    images_a_class=self.config.prior_images,
+                    seed=self.config.seed + 3,
+                )
+            yield self.hypernetwork
+        finally:
+            self.hypernetwork.generator = trained
+
+    def _validate_average(
+        self, hypernetwork: Hypernetwork, episode: int, metrics: MetricSink | None
+    ) -> None:
+        scores = validate(hypernetwork, self.bank, self.validation_set)
         train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         self._losses.clear()
         progress = self.progress
@@ -297,6 +300,7 @@ class MetaTrainingRun:
 
     def _lineage(self, scores: ValidationScores) -> dict[str, Any]:
         return {
+            **self.provenance,
             "config": self.config.record(),
             "data_sha256": data_digest(self.datasets),
             "datasets": {d.name: d.digest for d in self.datasets},
@@ -314,7 +318,7 @@ class MetaTrainingRun:
         rows: list[Tensor] = []
         for number in range(count):
             episode = sample_episode(
-                self.pools, self.equal_spec, seed=self.config.seed + 2, number=number
+                self.pools, self._loss_of.equal_spec, seed=self.config.seed + 2, number=number
             )
             images = self.bank.episode(episode, with_texts=False).support[:4]
             rows.append(torch.cat(hypernetwork.network(hypernetwork.normalise(images)), 1))

@@ -1,32 +1,22 @@
-import csv
 import json
 
 import numpy as np
 import pytest
+from colour_benchmark import Chance, ColourCentroids, IterativeChance, ask, write_manifest
 from PIL import Image
 
-from sgps.errors import InputError, StoreError
+from sgps.errors import InputError, OperatorError
 from sgps.evaluation import (
-    BenchmarkSettings,
-    FeatureBank,
+    EpisodeCache,
+    MethodError,
     Prediction,
     SynthesizerMethod,
+    TooFewClassesError,
     load_benchmark_data,
-    public_baselines,
     run_benchmark,
 )
 from sgps.evaluation.benchmark import draw_episodes
 from sgps.evaluation.intervals import mean_interval, paired_difference
-from sgps.evaluation.plots import plot_accuracy, plot_reliability
-
-METRICS = {"accuracy", "balanced_accuracy", "auroc", "brier", "ece", "seconds_per_synthesis"}
-
-
-class ColourEncoder:
-    name, version, width = "colour", "1", 3
-
-    def encode(self, images):
-        return images.float().mean((2, 3))
 
 
 class ColourClassifier:
@@ -47,112 +37,79 @@ class ColourSynthesizer:
     generator_name, generator_sha256 = "colours", "0" * 64
     architecture, resolution = "none", 32
 
-    def __init__(self) -> None:
-        self.tasks = []
-
     def synthesize(self, task):
-        self.tasks.append(task)
         means = [np.mean([image.mean((0, 1)) for image in c.images], 0) for c in task.classes]
         return ColourClassifier([int(mean.argmax()) for mean in means])
 
 
-class Chance:
-    name = "chance"
-
-    def details(self):
-        return {}
-
-    def predict(self, episode):
-        shape = (len(episode.query_rows), episode.n_way)
-        return Prediction(np.full(shape, 1 / episode.n_way), 0.001)
-
-
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
-    """Three classes of flat images, two images a group, and one role that must not be read."""
-    folder = tmp_path_factory.mktemp("colours")
-    rng = np.random.default_rng(0)
-    rows = []
-    for channel, label in enumerate(["red", "green", "blue"]):
-        for number in range(16):
-            colour = rng.integers(90, 150, 3)
-            colour[channel] += 30
-            pixels = np.broadcast_to(colour, (40, 48, 3)).astype(np.uint8)
-            file = f"{label}-{number}.png"
-            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / file)
-            rows.append((file, label, f"{label}-{number // 2}", "novel_test", ""))
-    rows.append(("absent.png", "grey", "grey", "meta_train", ""))
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "label", "group", "role", "text"])
-        writer.writerows(rows)
-    return folder / "manifest.csv"
-
-
-def ask(manifest, **changes) -> BenchmarkSettings:
-    numbers = {"n_way": 3, "k_shot": 2, "n_query": 3, "episodes": 8, "resolution": 32} | changes
-    return BenchmarkSettings(manifest=manifest, **{"role": "novel_test", **numbers})
+    return write_manifest(tmp_path_factory.mktemp("colours"))
 
 
 @pytest.fixture(scope="module")
 def report(manifest):
-    methods = [
-        SynthesizerMethod(ColourSynthesizer()),
-        *public_baselines(FeatureBank(ColourEncoder())),
-        Chance(),
-    ]
-    return run_benchmark(ask(manifest), methods, command="sgps benchmark ...")
-
-
-def test_report_has_the_agreed_form(report):
-    content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert set(content) == {"settings", "methods", "paired"}
-    assert {"sgps", "nearest_centroid"} <= set(content["methods"])
-    for figures in content["methods"].values():
-        assert set(figures) == METRICS | {"recall:red", "recall:green", "recall:blue"}
-        for interval in figures.values():
-            assert set(interval) == {"mean", "low", "high"}
-            assert interval["low"] <= interval["mean"] <= interval["high"]
-    assert set(content["paired"]) == set(content["methods"]) - {"sgps"}
-    for paired in content["paired"].values():
-        assert set(paired) == {"difference", "low", "high"}
+    methods = [ColourCentroids(constant=500), Chance(), IterativeChance()]
+    settings = ask(manifest, iterative_episodes=3, absent_role="meta_val")
+    return run_benchmark(settings, methods, command="sgps benchmark ...", commit="abc")
 
 
 def test_figures_are_those_of_the_episodes(report):
     own = report.scores["sgps"].by_episode["accuracy"]
     chance = report.scores["chance"].by_episode["accuracy"]
     figures = report.to_dict()
+    assert len(own) == len(chance) == 8
     assert tuple(figures["methods"]["sgps"]["accuracy"].values()) == mean_interval(own)
-    assert tuple(figures["paired"]["chance"].values()) == paired_difference(own, chance)
+    paired = figures["paired"]["chance"]
+    assert (paired["difference"], paired["low"], paired["high"]) == paired_difference(own, chance)
     assert figures["methods"]["chance"]["accuracy"]["mean"] == pytest.approx(1 / 3)
-    assert figures["methods"]["chance"]["ece"]["mean"] == pytest.approx(0, abs=1e-12)
+    assert figures["methods"]["chance"]["ece"]["mean"] == pytest.approx(0, abs=1e-7)
     assert figures["methods"]["sgps"]["accuracy"]["mean"] > 0.7
 
 
 def test_settings_say_how_to_run_it_again(report, manifest):
     settings = report.to_dict()["settings"]
     assert settings["command"] == "sgps benchmark ..."
-    assert settings["dataset"] == manifest.parent.name
+    assert settings["commit"] == "abc"
+    assert settings["name"] == settings["dataset"] == manifest.parent.name
     assert settings["images"] == 48
     assert settings["classes"] == {"red": 16, "green": 16, "blue": 16}
-    assert settings["generator"] == "colours"
-    assert settings["generator_sha256"] == "0" * 64
-    assert len(settings["data_digest"]) == len(settings["episodes_digest"]) == 64
+    assert settings["drawn_classes"] == ["blue", "green", "red"]
+    assert settings["methods"]["sgps"] == {"constant": 500}
+    digests = [settings[name] for name in ("data_digest", "absent_digest", "episodes_digest")]
+    assert [len(digest) for digest in digests] == [64, 64, 64]
     assert {"python", "torch", "numpy"} <= set(settings["versions"])
+
+
+def test_iterative_methods_run_on_the_first_episodes_only(report):
+    content = report.to_dict()
+    assert content["episodes_of"] == {"sgps": 8, "chance": 8, "chance_iterative": 3}
+    own = report.scores["sgps"].by_episode["accuracy"]
+    few = report.scores["chance_iterative"].by_episode["accuracy"]
+    paired = content["paired"]["chance_iterative"]
+    assert paired["episodes"] == 3
+    assert paired["difference"] == pytest.approx((own[:3] - few).mean())
+
+
+def test_each_method_is_asked_once_an_episode_after_a_first_call(manifest):
+    often, rarely = Chance(), IterativeChance()
+    run_benchmark(ask(manifest, iterative_episodes=3), [often, rarely])
+    assert len(often.asked) == 9
+    assert len(rarely.asked) == 3
+    assert all(episode.pool is often.asked[0].pool for episode in often.asked + rarely.asked)
 
 
 def test_the_same_seed_gives_the_same_figures(report, manifest):
     again = run_benchmark(
-        ask(manifest), [Chance(), *public_baselines(FeatureBank(ColourEncoder()))]
+        ask(manifest, absent_role="meta_val"), [Chance(), ColourCentroids(constant=500)]
     )
     assert again.settings["episodes_digest"] == report.settings["episodes_digest"]
     assert again.settings["data_digest"] == report.settings["data_digest"]
     for name, scores in again.scores.items():
-        np.testing.assert_array_equal(
-            scores.by_episode["accuracy"], report.scores[name].by_episode["accuracy"]
-        )
-    assert again.paired() == {}
+        for metric, values in scores.by_episode.items():
+            np.testing.assert_array_equal(values, report.scores[name].by_episode[metric])
     other = run_benchmark(ask(manifest, seed=1), [Chance()])
+    assert other.paired() == {}
     assert other.settings["episodes_digest"] != report.settings["episodes_digest"]
 
 
@@ -165,15 +122,39 @@ def test_support_and_query_never_share_a_group(manifest):
         assert not shown & asked
 
 
+def test_classes_with_too_few_groups_are_left_out(tmp_path):
+    manifest = write_manifest(tmp_path)
+    text = manifest.read_text()
+    for group in ("blue-4", "blue-5"):
+        text = text.replace(f",{group},", ",blue-0,")
+    manifest.write_text(text)
+    settings = ask(manifest, n_way=2, k_shot=1, min_groups=7)
+    report = run_benchmark(settings, [Chance()])
+    assert report.settings["drawn_classes"] == ["green", "red"]
+    with pytest.raises(TooFewClassesError, match=r"min_groups 7 needs 7 groups .* 'blue' has 6"):
+        run_benchmark(ask(manifest, n_way=3, k_shot=1, min_groups=7), [Chance()])
+
+
 def test_images_are_those_of_the_role_at_the_resolution(manifest):
     stages = []
     data = load_benchmark_data(ask(manifest), lambda *call: stages.append(call))
     assert data.images.shape == (48, 3, 32, 32)
+    assert data.absent is None
     assert stages[0] == ("images", 1, 48)
     assert stages[-1] == ("images", 48, 48)
     for row, file in enumerate(data.frame["file"]):
         original = np.asarray(Image.open(manifest.parent / file))[0, 0]
         np.testing.assert_array_equal(data.images[row, :, 5, 5], original)
+
+
+def test_images_of_absent_classes_follow_those_of_the_role(manifest, tmp_path):
+    data = load_benchmark_data(ask(manifest, absent_role="meta_val"))
+    assert data.images.shape == (80, 3, 32, 32)
+    assert set(data.absent["label"]) == {"grey", "white"}
+    assert (data.images[48:64] == 120).all()
+    assert data.digest == load_benchmark_data(ask(manifest)).digest
+    elsewhere = ask(manifest, absent_role="meta_val", absent_manifest=write_manifest(tmp_path))
+    assert load_benchmark_data(elsewhere).absent_digest == data.absent_digest
 
 
 def test_digest_follows_the_pixels_and_not_the_order_or_the_place(manifest, tmp_path):
@@ -184,7 +165,8 @@ def test_digest_follows_the_pixels_and_not_the_order_or_the_place(manifest, tmp_
     moved.write_text("\n".join([lines[0], *rows]))
     assert load_benchmark_data(ask(moved)).digest == data.digest
     Image.new("RGB", (40, 48)).save(tmp_path / "other.png")
-    moved.write_text("\n".join([lines[0], f"{tmp_path}/other.png,red,red-99,novel_test,", *rows]))
+    further = f"{tmp_path}/other.png,red,red-99,novel_test,,,,"
+    moved.write_text("\n".join([lines[0], further, *rows]))
     assert load_benchmark_data(ask(moved)).digest != data.digest
 
 
@@ -204,28 +186,61 @@ def test_methods_get_the_descriptions_of_the_classes(manifest, tmp_path):
         "dataset: colours\nmodality: paint\n"
         "classes: {red: {text: the colour of blood, source: common knowledge}}\n"
     )
-    synthesizer = ColourSynthesizer()
+    method = Chance()
     settings = ask(manifest, dataset="colours", descriptions=tmp_path)
-    report = run_benchmark(settings, [SynthesizerMethod(synthesizer)])
-    for task in synthesizer.tasks:
-        described = {support.name: support.description for support in task.classes}
+    report = run_benchmark(settings, [method])
+    for episode in method.asked:
+        described = dict(zip(episode.class_names, episode.descriptions, strict=True))
         assert described == {"red": "the colour of blood", "green": "", "blue": ""}
     assert report.settings["described_classes"] == ["red"]
 
 
-def test_wrong_answers_of_a_method_are_not_scored(manifest):
+def test_a_synthesizer_is_judged_as_the_others_are(manifest):
+    report = run_benchmark(ask(manifest), [SynthesizerMethod(ColourSynthesizer()), Chance()])
+    assert report.settings["generator"] == "colours"
+    assert report.settings["generator_sha256"] == "0" * 64
+    assert report.paired()["chance"].low > 0
+
+
+WRONG_ANSWERS = {
+    "no probabilities of shape": Prediction(np.ones((2, 2)), 0.0),
+    "no probabilities$": Prediction(np.full((9, 3), 0.5), 0.0),
+    "no finite familiarity": Prediction(np.full((9, 3), 1 / 3), 0.0, 0.0, np.full(9, np.nan)),
+    "no finite time": Prediction(np.full((9, 3), 1 / 3), float("nan")),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_ANSWERS)
+def test_wrong_answers_of_a_method_are_not_scored(manifest, message):
     class Odd(Chance):
         def predict(self, episode):
-            return Prediction(np.ones((2, 2)), 0.0)
+            return WRONG_ANSWERS[message]
 
-    with pytest.raises(ValueError, match="no probabilities of shape"):
+    with pytest.raises(MethodError, match=message):
         run_benchmark(ask(manifest), [Odd()])
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by nothing"), OperatorError("no weights")])
+def test_a_failure_names_method_setting_and_episode(manifest, error):
+    class Failing(Chance):
+        name = "failing"
+
+        def predict(self, episode):
+            if len(self.asked) == 4:
+                raise error
+            return super().predict(episode)
+
+    place = r"failing failed on episode 3 of ISIC-FS \(3-way 2-shot, seed 0\): "
+    with pytest.raises(MethodError, match=f"{place}{type(error).__name__}: {error}") as caught:
+        run_benchmark(ask(manifest, name="ISIC-FS"), [Chance(), Failing()])
+    assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"role": "novel_val"}, "no rows with role 'novel_val'; expected one of .*novel_test"),
+        ({"absent_role": "novel_val"}, "no rows with role 'novel_val'"),
         ({"n_way": 4}, "3 classes, too few for n_way 4"),
         ({"k_shot": 8}, "k_shot 8 needs 9 groups a class in 3 classes.* has 8"),
     ],
@@ -237,42 +252,79 @@ def test_impossible_settings_are_refused_with_both_numbers(manifest, changes, me
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n_way", 1), ("k_shot", 0), ("n_query", 0), ("episodes", 1), ("seed", -1), ("resolution", 8)],
-)
+    [
+        ("n_way", 1), ("k_shot", 0), ("n_query", 0), ("episodes", 1), ("seed", -1),
+        ("resolution", 8), ("iterative_episodes", 1), ("corruption_episodes", -1),
+        ("min_groups", -1),
+    ],
+)  # fmt: skip
 def test_numbers_out_of_range_are_refused(manifest, name, value):
     with pytest.raises(InputError, match=f"{name} is {value}; expected"):
         ask(manifest, **{name: value})
 
 
-def test_saved_report_is_its_dictionary(report, tmp_path):
-    report.save(tmp_path / "reports" / "report.json")
-    assert json.loads((tmp_path / "reports" / "report.json").read_text()) == report.to_dict()
-    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["report.json"]
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
-        report.save(tmp_path / "file" / "report.json")
+def test_corruptions_are_scored_on_the_first_episodes(tmp_path):
+    manifest = write_manifest(tmp_path, noisy=True)
+    method = ColourCentroids()
+    plain = run_benchmark(ask(manifest), [ColourCentroids()])
+    report = run_benchmark(ask(manifest, corruption_episodes=4), [method])
+    values = report.scores["sgps"].by_episode
+    for name in ("blur", "noise", "jpeg", "brightness"):
+        assert np.isnan(values[f"accuracy:{name}"]).tolist() == [False] * 4 + [True] * 4
+    assert values["accuracy:blur"][:4].mean() > values["accuracy:brightness"][:4].mean()
+    for metric, expected in plain.scores["sgps"].by_episode.items():
+        if not metric.startswith("seconds"):
+            np.testing.assert_allclose(values[metric], expected)
+    altered = [episode for episode in method.asked if episode.query_pool is not None]
+    assert len(altered) == 5
+    assert all(episode.query_pool is altered[0].query_pool for episode in altered)
 
 
-def test_table_names_every_method(report):
-    text = report.to_text()
-    assert all(name in text for name in report.scores)
-    assert "3-way 2-shot, 8 episodes" in text
-    assert "±" in text
+class TestCache:
+    def test_cached_figures_are_those_of_a_fresh_run(self, manifest, tmp_path):
+        settings = ask(manifest, absent_role="meta_val", corruption_episodes=2)
+        fresh = run_benchmark(settings, [ColourCentroids(), Chance()]).to_dict()
+        for expected_calls in ([9, 9], [0, 0]):
+            methods = [ColourCentroids(), Chance()]
+            with EpisodeCache(tmp_path / "cache.sqlite") as cache:
+                cached = run_benchmark(settings, methods, cache=cache).to_dict()
+            assert [len(method.asked) for method in methods] == expected_calls
+            assert json.dumps(cached) == json.dumps(fresh)
 
+    def test_an_interrupted_run_resumes_where_it_stopped(self, manifest, tmp_path):
+        class Interrupted(Chance):
+            def predict(self, episode):
+                if len(self.asked) == 6:
+                    raise KeyboardInterrupt
+                return super().predict(episode)
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-@pytest.mark.parametrize("plot", [plot_accuracy, plot_reliability])
-def test_pictures_are_drawn_and_the_same_each_time(report, tmp_path, plot, suffix):
-    first, second = tmp_path / f"first{suffix}", tmp_path / "sub" / f"second{suffix}"
-    plot(report, first)
-    plot(report, second)
-    assert first.stat().st_size > 5000
-    assert first.read_bytes() == second.read_bytes()
-    if suffix == ".png":
-        with Image.open(first) as image:
-            assert image.size[0] > 600
+        path = tmp_path / "cache.sqlite"
+        with pytest.raises(KeyboardInterrupt), EpisodeCache(path) as cache:
+            run_benchmark(ask(manifest), [Interrupted()], cache=cache)
+        rest = Chance()
+        with EpisodeCache(path) as cache:
+            resumed = run_benchmark(ask(manifest), [rest], cache=cache)
+            assert (cache.found, cache.added) == (5, 3)
+        assert len(rest.asked) == 3 + 1
+        assert resumed.scores["chance"].episodes == 8
 
+    def test_more_episodes_need_only_the_further_ones(self, manifest, tmp_path):
+        with EpisodeCache(tmp_path / "cache.sqlite") as cache:
+            run_benchmark(ask(manifest, episodes=5), [Chance()], cache=cache)
+            run_benchmark(ask(manifest, episodes=9), [Chance()], cache=cache)
+            assert (cache.found, cache.added) == (5, 9)
 
-def test_pictures_of_other_types_are_refused(report, tmp_path):
-    with pytest.raises(InputError, match=r"\.png or \.svg"):
-        plot_accuracy(report, tmp_path / "accuracy.bmp")
+    @pytest.mark.parametrize(
+        "changes", [{"resolution": 33}, {"k_shot": 1}, {"seed": 1}, {"corruption_episodes": 8}]
+    )
+    def test_another_setting_is_computed_anew(self, manifest, tmp_path, changes):
+        with EpisodeCache(tmp_path / "cache.sqlite") as cache:
+            run_benchmark(ask(manifest), [Chance()], cache=cache)
+            run_benchmark(ask(manifest, **changes), [Chance()], cache=cache)
+            assert cache.found == 0
+
+    def test_another_method_is_computed_anew(self, manifest, tmp_path):
+        with EpisodeCache(tmp_path / "cache.sqlite") as cache:
+            run_benchmark(ask(manifest), [Chance(strength=1)], cache=cache)
+            run_benchmark(ask(manifest), [Chance(strength=2)], cache=cache)
+            assert cache.found == 0

@@ -4,7 +4,12 @@ from scipy import stats
 
 from sgps.errors import InputError
 from sgps.evaluation import metrics
-from sgps.evaluation.intervals import mean_interval, paired_difference, pooled_calibration_error
+from sgps.evaluation.intervals import (
+    mean_interval,
+    paired_difference,
+    pooled_calibration_error,
+    pooled_share,
+)
 
 
 @pytest.mark.parametrize("count", [2, 3, 30, 600])
@@ -80,3 +85,30 @@ def test_jackknife_agrees_with_leaving_out_one_by_one():
 def test_one_episode_has_no_interval():
     with pytest.raises(InputError, match="over 1 episodes"):
         pooled_calibration_error([metrics.calibration_bins(*draw_bins(1)[0])])
+
+
+def test_pooled_share_of_equal_episodes_is_the_mean_of_their_shares():
+    hits = np.random.default_rng(0).integers(0, 11, 40)
+    assert pooled_share(hits, np.full(40, 10)) == pytest.approx(mean_interval(hits / 10))
+
+
+def test_pooled_share_counts_queries_and_not_episodes():
+    interval = pooled_share([9, 0, 0], [10, 1, 0])
+    assert interval.mean == pytest.approx(9 / 11)
+    assert 0 <= interval.low <= interval.mean <= interval.high <= 1
+
+
+def test_pooled_share_agrees_with_a_bootstrap_over_episodes():
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 12, 300)
+    hits = rng.binomial(counts, rng.beta(6, 4, 300))
+    drawn = rng.integers(0, 300, (4000, 300))
+    shares = hits[drawn].sum(1) / counts[drawn].sum(1)
+    interval = pooled_share(hits, counts)
+    assert interval.mean == pytest.approx(shares.mean(), abs=0.002)
+    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * shares.std(), rel=0.05)
+
+
+def test_queries_in_one_episode_have_no_interval():
+    with pytest.raises(InputError, match="over 1 episodes"):
+        pooled_share([3, 0], [4, 0])

@@ -100,3 +100,45 @@ def test_ranges_and_query_order(seed, n_way, queries):
         value = metric(probs_QN, labels_Q)
         assert 0 <= value <= highest + 1e-12
         assert value == pytest.approx(metric(probs_QN[order], labels_Q[order]), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranking_agrees_with_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    positives, negatives = rng.normal(0.5, 1, 30).round(1), rng.normal(0, 1, 11).round(1)
+    truth = np.repeat([1, 0], [30, 11])
+    expected = reference.roc_auc_score(truth, np.concatenate([positives, negatives]))
+    assert metrics.ranking_auroc(positives, negatives) == pytest.approx(expected)
+    swapped = metrics.ranking_auroc(negatives, positives)
+    assert swapped == pytest.approx(1 - expected)
+
+
+def test_nothing_to_rank_has_no_area():
+    assert np.isnan(metrics.ranking_auroc(np.ones(3), np.ones(0)))
+    assert np.isnan(metrics.ranking_auroc(np.ones(0), np.ones(3)))
+
+
+def test_risk_coverage_by_hand():
+    confidence_Q = np.array([0.9, 0.5, 0.8, 0.6])
+    hits_Q = np.array([1.0, 0.0, 1.0, 0.0])
+    coverage, accuracy = metrics.risk_coverage(confidence_Q, hits_Q, points=4)
+    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1])
+    np.testing.assert_allclose(accuracy, [1, 1, 2 / 3, 1 / 2])
+
+
+def test_equal_confidence_gives_the_mean_accuracy_at_every_coverage():
+    _, accuracy = metrics.risk_coverage(np.full(8, 0.4), np.array([1.0] * 2 + [0.0] * 6))
+    np.testing.assert_allclose(accuracy, 0.25)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 60))
+def test_risk_coverage_ends_at_the_accuracy_and_ignores_the_order(seed, queries):
+    rng = np.random.default_rng(seed)
+    confidence_Q, hits_Q = rng.random(queries).round(1), rng.integers(0, 2, queries).astype(float)
+    coverage, accuracy = metrics.risk_coverage(confidence_Q, hits_Q)
+    assert len(coverage) == len(accuracy) == 20
+    assert accuracy[-1] == pytest.approx(hits_Q.mean())
+    assert ((accuracy >= 0) & (accuracy <= 1)).all()
+    order = rng.permutation(queries)
+    shuffled = metrics.risk_coverage(confidence_Q[order], hits_Q[order])[1]
+    np.testing.assert_allclose(shuffled, accuracy)

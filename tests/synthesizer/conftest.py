@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sgps.synthesizer import ClassSupport, GeneratorConfig, Hypernetwork, Synthesizer, Task
+from sgps.synthesizer.head_priors import HeadPriors
 
 RESOLUTION = 64
 MakeTask = Callable[..., Task]
@@ -18,17 +19,34 @@ def random_images(seed: int, count: int, side: int = RESOLUTION) -> tuple[np.nda
 
 
 def build_hypernetwork(
-    architecture: str = "tf_efficientnet_lite0", *, trained: bool, dtype: torch.dtype | None = None
+    architecture: str = "tf_efficientnet_lite0",
+    *,
+    trained: bool,
+    task_codes: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> Hypernetwork:
-    """A hypernetwork on random base weights; ``trained`` moves every generator parameter."""
+    """A hypernetwork on random base weights; ``trained`` moves all that training and fitting do."""
     torch.manual_seed(0)
-    config = GeneratorConfig(architecture=architecture, resolution=RESOLUTION)
+    config = GeneratorConfig(
+        architecture=architecture, resolution=RESOLUTION, task_codes=task_codes
+    )
     hypernetwork = Hypernetwork.create(config, pretrained=False)
     if trained:
         with torch.no_grad():
             for parameter in hypernetwork.generator.parameters():
                 parameter.add_(torch.randn(parameter.shape) * 0.02)
+            if not task_codes:
+                make_up_priors(hypernetwork.generator.head_priors)
     return hypernetwork.to(dtype) if dtype else hypernetwork
+
+
+def make_up_priors(priors: HeadPriors) -> None:
+    """Random directions, shares and a text map, in place of fitted ones."""
+    rank, width = priors.basis_RD.shape
+    priors.basis_RD.copy_(torch.linalg.qr(torch.randn(width, rank)).Q.T)
+    priors.shares_R.uniform_(0.1, 0.9)
+    priors.text_down_FK.normal_()
+    priors.text_up_KD.normal_(std=priors.text_up_KD.numel() ** -0.5)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +57,12 @@ def untrained() -> Hypernetwork:
 @pytest.fixture(scope="session")
 def trained() -> Hypernetwork:
     return build_hypernetwork(trained=True)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Hypernetwork:
+    """Trained, without task codes: one body for all tasks, the head from its priors."""
+    return build_hypernetwork(trained=True, task_codes=False)
 
 
 @pytest.fixture(scope="session")

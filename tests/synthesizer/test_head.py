@@ -1,15 +1,53 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sgps.synthesizer.head import (
     HeadParameters,
     SupportLabels,
+    Whitening,
     fold_single_tap,
+    leave_one_out_scores,
     solve_head,
+    temperature_by_evidence,
+    unit_rows_of_domain,
 )
+
+from .reference_head import (
+    reference_log_temperature,
+    reference_logits,
+    ridge_by_least_squares,
+    standardised,
+)
+
+DOUBLE = torch.float64
+TAP_WIDTHS = (4, 6)
+WIDTH = sum(TAP_WIDTHS)
+
+
+def random_taps(count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    random = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(count, width, dtype=DOUBLE, generator=random) for width in TAP_WIDTHS)
+
+
+def full_parameters(ways: int) -> HeadParameters:
+    """Every part of the head in use: tap weights, texts, whitening, evidence."""
+    random = torch.Generator().manual_seed(7)
+    basis_DR = torch.linalg.qr(torch.randn(WIDTH, 3, dtype=DOUBLE, generator=random)).Q
+    return HeadParameters(
+        log_tap_weights_T=torch.tensor([0.5, 1.3], dtype=DOUBLE).log(),
+        log_ridge=torch.tensor(0.3, dtype=DOUBLE).log(),
+        log_temperature=torch.tensor(5.0, dtype=DOUBLE).log(),
+        text_weights_ND=0.2 * torch.randn(ways, WIDTH, dtype=DOUBLE, generator=random),
+        whitening=Whitening(basis_DR.T, torch.tensor([0.9, 0.5, 0.2], dtype=DOUBLE)),
+        temperature_evidence=True,
+    )
 
 
 def make_parameters(ways: int, width: int, *, taps: int = 1, ridge: float = 0.5) -> HeadParameters:
@@ -115,3 +153,156 @@ def test_unit_rows_cannot_be_folded() -> None:
     )
     with pytest.raises(ValueError, match="unit rows"):
         fold_single_tap(head)
+
+
+def test_equals_numpy_from_the_definition() -> None:
+    """Taps, whitening, texts, unequal shots and evidence together."""
+    support, queries = random_taps(9, seed=1), random_taps(4, seed=2)
+    class_S = torch.tensor([0, 0, 0, 1, 2, 2, 1, 0, 3])
+    parameters = full_parameters(4)
+    head = solve_head(support, SupportLabels(class_S, 4, DOUBLE), parameters, unit_rows=True)
+    expected = reference_logits(
+        [tap.numpy() for tap in support],
+        class_S.numpy(),
+        [tap.numpy() for tap in queries],
+        parameters,
+    )
+    np.testing.assert_allclose(head.logits(queries).numpy(), expected, atol=1e-10)
+
+
+def test_the_folded_whitening_equals_a_ridge_on_whitened_rows() -> None:
+    from sklearn.linear_model import Ridge
+
+    support, queries = random_taps(8, seed=3), random_taps(5, seed=4)
+    class_S = torch.arange(4).repeat(2)
+    labels = SupportLabels(class_S, 4, DOUBLE)
+    nothing = torch.zeros(4, WIDTH, dtype=DOUBLE)
+    parameters = replace(
+        full_parameters(4), text_weights_ND=nothing, temperature_evidence=False,
+        log_temperature=torch.tensor(0.0, dtype=DOUBLE),
+    )  # fmt: skip
+    head = solve_head(support, labels, parameters, unit_rows=True)
+    assert parameters.whitening is not None
+    rows_SD, rows_QD = (parameters.whitening(head.features(taps)) for taps in (support, queries))
+    strength = float(parameters.log_ridge.exp() * rows_SD.square().sum(dim=1).mean())
+    ridge = Ridge(alpha=strength, fit_intercept=False).fit(rows_SD, labels.one_hot_SN - 1 / 4)
+    np.testing.assert_allclose(head.logits(queries).numpy(), ridge.predict(rows_QD), atol=1e-10)
+
+
+def test_shares_of_zero_whiten_nothing() -> None:
+    support, queries = random_taps(6), random_taps(3, seed=5)
+    labels = SupportLabels(torch.tensor([0, 0, 1, 1, 1, 2]), 3, DOUBLE)
+    parameters = full_parameters(3)
+    assert parameters.whitening is not None
+    still = replace(parameters.whitening, shares_R=torch.zeros(3, dtype=DOUBLE))
+    outputs = [
+        solve_head(support, labels, replace(parameters, whitening=given), unit_rows=True).logits(
+            queries
+        )
+        for given in (still, None, parameters.whitening)
+    ]
+    torch.testing.assert_close(outputs[0], outputs[1])
+    assert not torch.allclose(outputs[2], outputs[1])
+
+
+def test_the_whitening_is_symmetric_and_shrinks_its_directions_alone() -> None:
+    whitening = full_parameters(2).whitening
+    assert whitening is not None
+    matrix_DD = whitening(torch.eye(WIDTH, dtype=DOUBLE))
+    torch.testing.assert_close(matrix_DD, matrix_DD.T)
+    torch.testing.assert_close(
+        whitening(whitening.basis_RD), whitening.basis_RD * (1 - whitening.shares_R).unsqueeze(1)
+    )
+    free = torch.randn(WIDTH, dtype=DOUBLE)
+    free = free - whitening.basis_RD.T @ (whitening.basis_RD @ free)
+    torch.testing.assert_close(whitening(free), free)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    classes=st.lists(st.integers(0, 3), min_size=2, max_size=9),
+    seed=st.integers(0, 2**32),
+    ridge=st.floats(0.01, 10),
+)
+def test_left_out_scores_are_those_of_a_refit_without_the_image(
+    classes: list[int], seed: int, ridge: float
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    count = len(classes)
+    rows_SD = torch.randn(count, 5, dtype=DOUBLE, generator=random)
+    targets_SN = torch.randn(count, 4, dtype=DOUBLE, generator=random)
+    penalty_S = ridge * (0.5 + torch.rand(count, dtype=DOUBLE, generator=random))
+    gram_SS = rows_SD @ rows_SD.T
+    kernel_SS = gram_SS + torch.diag(penalty_S)
+    scores_SN = leave_one_out_scores(
+        kernel_SS, torch.linalg.solve(kernel_SS, targets_SN), targets_SN
+    )
+    for image in range(count):
+        others = [place for place in range(count) if place != image]
+        answer_DN = ridge_by_least_squares(
+            rows_SD[others].numpy(), targets_SN[others].numpy(), penalty_S[others].numpy()
+        )
+        np.testing.assert_allclose(
+            scores_SN[image].numpy(), rows_SD[image].numpy() @ answer_DN, atol=1e-8
+        )
+
+
+PRIOR = torch.tensor(5.0, dtype=DOUBLE).log()
+
+
+def labelled(*shots: int) -> SupportLabels:
+    numbers = torch.repeat_interleave(torch.tensor(shots))
+    return SupportLabels(numbers, len(shots), DOUBLE)
+
+
+def test_one_image_a_class_leaves_the_temperature_as_it_is() -> None:
+    scores_SN = torch.randn(4, 4, dtype=DOUBLE)
+    assert torch.equal(temperature_by_evidence(scores_SN, labelled(1, 1, 1, 1), PRIOR), PRIOR)
+
+
+def test_a_lonely_image_says_nothing_of_the_temperature() -> None:
+    labels = labelled(3, 1, 3)
+    scores_SN = torch.randn(7, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    other_SN = scores_SN.clone()
+    other_SN[3] = torch.tensor([40.0, -40.0, 0.0])
+    moved = temperature_by_evidence(scores_SN, labels, PRIOR)
+    assert torch.isfinite(moved)
+    assert not torch.equal(moved, PRIOR)
+    assert torch.equal(temperature_by_evidence(other_SN, labels, PRIOR), moved)
+    expected = reference_log_temperature(scores_SN.numpy(), labels.class_S.numpy(), float(PRIOR))
+    assert float(moved) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_separable_support_is_trusted_more_than_a_random_one() -> None:
+    labels = labelled(5, 5)
+    separable_SN = labels.one_hot_SN - 0.5
+    random_SN = torch.randn(10, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
+    trusted = temperature_by_evidence(separable_SN, labels, PRIOR)
+    doubted = temperature_by_evidence(random_SN, labels, PRIOR)
+    wrong = temperature_by_evidence(-separable_SN, labels, PRIOR)
+    assert wrong < doubted < trusted
+
+
+@pytest.mark.parametrize("shots", [(1, 1, 1), (3, 1, 3)])
+def test_the_evidence_scales_the_logits_and_nothing_else(shots: tuple[int, ...]) -> None:
+    labels = labelled(*shots)
+    support, queries = random_taps(sum(shots)), random_taps(5, seed=6)
+    moved, still = (
+        solve_head(
+            support, labels, replace(full_parameters(3), temperature_evidence=given), unit_rows=True
+        ).logits(queries)
+        for given in (True, False)
+    )
+    factor = moved / still
+    torch.testing.assert_close(factor, factor[0, 0].expand_as(factor))
+    assert (float(factor[0, 0]) == 1) is (max(shots) == 1)
+
+
+def test_rows_of_a_domain_are_centred_scaled_and_of_unit_norm() -> None:
+    taps = random_taps(12)
+    parameters = full_parameters(2)
+    arrays = [tap.numpy() for tap in taps]
+    expected = standardised(arrays, np.full(12, 1 / 12), arrays, parameters, unit_rows=True)
+    actual = unit_rows_of_domain(taps, parameters.log_tap_weights_T)
+    np.testing.assert_allclose(actual.numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1)

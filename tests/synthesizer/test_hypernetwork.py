@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from sgps.synthesizer.hypernetwork import Synthesis
 from sgps.synthesizer.tapped_network import TappedNetwork
 
 from .conftest import RESOLUTION, build_hypernetwork
+from .reference_head import reference_logits
 
 
 def random_support(
@@ -138,13 +140,60 @@ def test_without_texts_and_with_some(trained: Hypernetwork) -> None:
     assert not torch.allclose(outputs[0], outputs[2])
 
 
+@pytest.mark.parametrize("shots", [(1, 1), (2, 3, 1)])
+@pytest.mark.parametrize("task_codes", [True, False], ids=["codes", "shared body"])
+def test_logits_are_those_of_timm_and_numpy(task_codes: bool, shots: tuple[int, ...]) -> None:
+    """timm's own body with the written tensors, and the head in numpy from its definition.
+
+    Shared with the functional form are the generated tensors and the head's parameters alone.
+    """
+    hypernetwork = build_hypernetwork(trained=True, task_codes=task_codes, dtype=torch.float64)
+    images, labels, texts = random_support(shots)
+    queries, _, _ = random_support((3,), seed=5)
+    with torch.no_grad():
+        synthesis = hypernetwork.generate(images, labels, texts.double())
+        logits = hypernetwork.logits(synthesis, queries)
+    views = [images] if task_codes else [images, images.flip(3), images.flip(2)]
+    by_view = [taps_by_timm(hypernetwork, synthesis, view) for view in views]
+    expected = reference_logits(
+        [np.mean(tap, axis=0) for tap in zip(*by_view, strict=True)],
+        labels.class_S.numpy(),
+        taps_by_timm(hypernetwork, synthesis, queries),
+        synthesis.codes.head,
+    )
+    np.testing.assert_allclose(logits.numpy(), expected, atol=1e-8)
+
+
+def taps_by_timm(
+    hypernetwork: Hypernetwork, synthesis: Synthesis, images: torch.Tensor
+) -> list[np.ndarray]:
+    """Taps of a plain timm network in float64: block outputs caught by hooks, moments by numpy."""
+    body = import_timm().create_model(hypernetwork.config.architecture, num_classes=0)
+    body = body.double().eval()
+    body.load_state_dict(synthesis.tensors, strict=False)
+    caught: list[np.ndarray] = []
+    blocks = [block for stage in body.blocks for block in stage]
+    for number in (5, 10, 14, 15):
+        blocks[number].register_forward_hook(
+            lambda _module, _inputs, output: caught.append(output.numpy())
+        )
+    with torch.no_grad():
+        last = body((images.double() / 255 - 0.5) / 0.5).numpy()
+    moments = [
+        np.hstack([block.mean(axis=(2, 3)), np.sqrt(block.var(axis=(2, 3)) + 1e-6)])
+        for block in caught
+    ]
+    return [*moments, last]
+
+
 def test_golden_logits_in_float64() -> None:
+    """The values agree with :func:`test_logits_are_those_of_timm_and_numpy` to 1e-8."""
     hypernetwork = build_hypernetwork(trained=True, dtype=torch.float64)
     images, labels, texts = random_support((1, 1))
     with torch.no_grad():
         synthesis = hypernetwork.generate(images, labels, texts.double())
         logits = hypernetwork.logits(synthesis, images)
-    golden = torch.tensor([[3.346765939052, -3.346765939052], [-3.346765939052, 3.346765939052]])
+    golden = torch.tensor([[3.609823450933, -3.609823450933], [-3.609823450933, 3.609823450933]])
     torch.testing.assert_close(logits, golden.double(), atol=1e-6, rtol=0)
 
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+import torch
 
-from sgps.datasets.descriptions import DescriptionLibrary
+from sgps.datasets.descriptions import ClassDescription, DescriptionLibrary
 from sgps.datasets.ingest import ingest
 from sgps.datasets.sources.phantom import PhantomSource
 from sgps.datasets.storage import StoredDataset
-from sgps.synthesizer import GeneratorConfig
+from sgps.synthesizer import GeneratorConfig, Hypernetwork
 from sgps.training import MetaTrainingConfig
 
 
@@ -29,17 +28,40 @@ def make_source() -> PhantomSource:
     )
 
 
-@pytest.fixture
-def descriptions(tmp_path: Path) -> DescriptionLibrary:
-    folder = tmp_path / "descriptions"
-    folder.mkdir()
-    return DescriptionLibrary.load(folder)
+@pytest.fixture(scope="session")
+def descriptions(phantoms: StoredDataset) -> DescriptionLibrary:
+    """Every drawn kind but one is described."""
+    labels = sorted(set(phantoms.frame["label"]))[1:]
+    texts = {label: ClassDescription(f"a lesion of kind {label}", "drawn") for label in labels}
+    return DescriptionLibrary({phantoms.name: texts})
+
+
+GENERATOR = GeneratorConfig(
+    architecture="test_efficientnet",  # timm's smallest: 5 blocks, of which 3 and the last are taps
+    resolution=32,
+    initial_tap_weights=(0.5, 0.7, 1.0, 1.0),
+    whitening_rank=16,
+    text_rank=8,
+    code_width=4,
+    task_width=16,
+    depth=1,
+)
+
+
+def build_hypernetwork(*, dtype: torch.dtype = torch.float32) -> Hypernetwork:
+    """Without task codes, on random base weights; every delta is moved."""
+    torch.manual_seed(0)
+    hypernetwork = Hypernetwork.create(GENERATOR, pretrained=False)
+    with torch.no_grad():
+        for delta in hypernetwork.generator.deltas:
+            delta.add_(torch.randn(delta.shape) * 0.02)
+    return hypernetwork.to(dtype)
 
 
 @pytest.fixture
 def config() -> MetaTrainingConfig:
     return MetaTrainingConfig(
-        generator=GeneratorConfig(resolution=32, code_width=4, task_width=16, depth=1),
+        generator=GENERATOR,
         pretrained=False,
         episodes=8,
         max_ways=3,

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.datasets.ingest import ingest
@@ -14,7 +17,7 @@ from sgps.training import MetaTrainingConfig, meta_train
 from sgps.training.state import STATE_FORMAT
 
 
-def final_state(folder: Path) -> dict[str, object]:
+def final_state(folder: Path) -> dict[str, Tensor]:
     newest = max(path.stem for path in folder.glob("state-*.json"))
     return dict(read_sealed(folder, newest, file_format=STATE_FORMAT).tensors)
 
@@ -22,15 +25,19 @@ def final_state(folder: Path) -> dict[str, object]:
 def assert_same_tensors(left: Path, right: Path) -> None:
     ours, theirs = final_state(left), final_state(right)
     assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not ours[name].equal(theirs[name])] == []
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@pytest.mark.parametrize("task_codes", [False, True], ids=["shared body", "codes"])
 def test_a_stopped_run_goes_on_as_if_it_had_not(
     config: MetaTrainingConfig,
     phantoms: StoredDataset,
     descriptions: DescriptionLibrary,
     tmp_path: Path,
+    task_codes: bool,
 ) -> None:
+    generator = replace(config.generator, task_codes=task_codes)
+    config = config.model_copy(update={"generator": generator})
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     whole = meta_train(config, [phantoms], descriptions, straight)
     meta_train(config, [phantoms], descriptions, stopped, stop_after=5)
@@ -39,7 +46,37 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(
     resumed = meta_train(config, [phantoms], descriptions, stopped)
     assert whole.episodes_done == resumed.episodes_done == config.episodes
     assert whole.best_accuracy == resumed.best_accuracy
+    assert whole.generator_sha256 == resumed.generator_sha256
     assert_same_tensors(straight, stopped)
+    assert_learned_and_averaged(final_state(straight), updates=4)
+
+
+def assert_learned_and_averaged(state: dict[str, Tensor], *, updates: int) -> None:
+    assert int(state["module.average.n_averaged"]) == updates
+    for name in (name for name in state if name.startswith("module.generator.deltas.")):
+        average = state[name.replace("generator.", "average.module.", 1)]
+        assert state[name].any()
+        assert average.any()
+        assert not torch.equal(average, state[name])
+
+
+def test_the_priors_of_the_kept_generator_are_fitted(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    meta_train(config, [phantoms], descriptions, tmp_path / "texts", stop_after=2)
+    meta_train(config, [phantoms], None, tmp_path / "none", stop_after=2)
+    described, bare = (
+        read_sealed(tmp_path / name, "generator", file_format="sgps-generator-1").tensors
+        for name in ("texts", "none")
+    )
+    assert described["head_priors.text_up_KD"].any()
+    assert not bare["head_priors.text_up_KD"].any()
+    shares_R = described["head_priors.shares_R"]
+    assert ((shares_R > 0) & (shares_R < 1)).all()
+    assert torch.equal(shares_R, bare["head_priors.shares_R"])
 
 
 def test_reports_progress_and_metrics(

@@ -1,0 +1,163 @@
+"""The synthesizer under test where one body serves all tasks: features from a bank, head by head.
+
+The classifiers are those of :meth:`sgps.synthesizer.Synthesizer.synthesize`; what is spared is to
+encode an image again in each of thousands of episodes. Leaving out one part at a time tells what
+it is worth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sgps.evaluation.bases import META, PUBLIC
+from sgps.evaluation.features import TapBank
+from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
+from sgps.evaluation.metrics import Ints
+from sgps.synthesizer import Synthesizer
+from sgps.synthesizer.head import HeadParameters, SupportLabels, solve_head
+
+
+@cache
+def source_digest() -> str:
+    """Digest of the synthesizer's source: predictions of other code are not taken for its own."""
+    folder = resources.files("sgps.synthesizer")
+    sources = sorted(
+        (item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py")
+    )
+    digest = hashlib.sha256()
+    for name, content in sources:
+        digest.update(f"{name}:{len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+Change = Callable[[HeadParameters], HeadParameters]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the method, and what stands in its place when it is left out.
+
+    base: the body. texts: whether descriptions are given. views: support views that are averaged.
+    change: what becomes of the head's parameters.
+    """
+
+    name: str
+    base: str = META
+    texts: bool = True
+    views: int = 3
+    change: Change = lambda parameters: parameters
+
+
+def _without_whitening(parameters: HeadParameters) -> HeadParameters:
+    return replace(parameters, whitening=None)
+
+
+def _without_evidence(parameters: HeadParameters) -> HeadParameters:
+    return replace(parameters, temperature_evidence=False)
+
+
+def _one_weight_for_all_taps(parameters: HeadParameters) -> HeadParameters:
+    return replace(parameters, log_tap_weights_T=torch.zeros_like(parameters.log_tap_weights_T))
+
+
+def _plain_head(parameters: HeadParameters) -> HeadParameters:
+    nothing = torch.zeros_like(parameters.text_weights_ND)
+    return _one_weight_for_all_taps(
+        replace(_without_whitening(_without_evidence(parameters)), text_weights_ND=nothing)
+    )
+
+
+WHOLE = Part(SGPS)
+PARTS = (
+    Part(f"{SGPS}/no_text", texts=False),
+    Part(f"{SGPS}/no_body_synthesis", base=PUBLIC),
+    Part(f"{SGPS}/no_generated_head", change=_plain_head),
+    Part(f"{SGPS}/no_whitening", change=_without_whitening),
+    Part(f"{SGPS}/no_tap_weights", change=_one_weight_for_all_taps),
+    Part(f"{SGPS}/no_views", views=1),
+    Part(f"{SGPS}/no_evidence", change=_without_evidence),
+)
+"""``no_generated_head`` keeps a ridge over all taps, without what meta-training knows of it."""
+
+
+class BankedSynthesis:
+    """SGPS, whole or without a part, on the features of a bank.
+
+    Raises
+    ------
+    ValueError: the generator writes a body for each task, which no bank can hold.
+    """
+
+    def __init__(self, synthesizer: Synthesizer, bases: Sequence[TapBank], part: Part = WHOLE):
+        if synthesizer.hypernetwork.config.task_codes:
+            raise ValueError("this generator writes another body for each task")
+        self.name = part.name
+        self._synthesizer = synthesizer
+        self._bank = next(bank for bank in bases if bank.name == part.base)
+        self._part = part
+        self._texts: dict[str, Tensor] = {}
+
+    def details(self) -> dict[str, Any]:
+        """Return the generator, its digest, the body and what was left out."""
+        return {
+            "generator": self._synthesizer.generator_name,
+            "generator_sha256": self._synthesizer.generator_sha256,
+            "architecture": self._synthesizer.architecture,
+            "resolution": self._synthesizer.resolution,
+            "body_version": self._bank.version,
+            "synthesizer_sources": source_digest(),
+            "texts": self._part.texts,
+            "support_views": self._part.views,
+        }
+
+    def predict(self, episode: EpisodeInputs) -> Prediction:
+        """Solve the head of the episode's task and score its queries.
+
+        The time counts the mean time of encoding one image for each view of a support image.
+        """
+        rows = np.concatenate(episode.support_rows)
+        texts_NF = self._encode(episode.descriptions)
+        support_taps = self._support_taps(episode.pool, rows)
+        query_taps = _tensors(self._bank.taps(episode.queries_from, episode.query_rows))
+        started = time.perf_counter()
+        labels = SupportLabels(torch.from_numpy(episode.support_labels), episode.n_way)
+        hypernetwork = self._synthesizer.hypernetwork
+        with torch.inference_mode():
+            parameters = self._part.change(hypernetwork.generator.head_priors(texts_NF))
+            head = solve_head(
+                support_taps, labels, parameters, unit_rows=hypernetwork.config.unit_rows
+            )
+            solved = time.perf_counter()
+            probs_QN = head.logits(query_taps).softmax(dim=1).double().numpy()
+        finished = time.perf_counter()
+        an_image = self._bank.seconds_per_image
+        return Prediction(
+            probs_QN / probs_QN.sum(axis=1, keepdims=True),
+            seconds=solved - started + len(rows) * self._part.views * an_image,
+            query_seconds=finished - solved + len(episode.query_rows) * an_image,
+        )
+
+    def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
+        views = [self._bank.taps(pool, rows, view) for view in range(self._part.views)]
+        return _tensors([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
+
+    def _encode(self, descriptions: Sequence[str]) -> Tensor:
+        if not self._part.texts:
+            return self._synthesizer.encode_texts([""] * len(descriptions))
+        for text in set(descriptions) - set(self._texts):
+            self._texts[text] = self._synthesizer.encode_texts([text])[0]
+        return torch.stack([self._texts[text] for text in descriptions])
+
+
+def _tensors(arrays: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(np.asarray(array, dtype=np.float32)) for array in arrays)

@@ -1,0 +1,198 @@
+"""Tables of one setting of a benchmark, as texts; what was not measured is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sgps.evaluation import bars
+from sgps.evaluation.bars import Setting
+from sgps.evaluation.methods import SGPS
+
+ABSENT = "–"
+_COVERAGES = (1.0, 0.9, 0.75, 0.5, 0.25)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of a row, the first its head; ``own`` marks SGPS, ``tag`` follows the head."""
+
+    cells: tuple[str, ...]
+    own: bool = False
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; ``align`` has an l or an r for each column."""
+
+    caption: str
+    head: tuple[str, ...]
+    align: str
+    rows: tuple[Row, ...]
+
+
+def share_cell(setting: Setting, name: str, metric: str) -> str:
+    """Return a share of a method in per cent with its interval."""
+    interval = setting["methods"].get(name, {}).get(metric)
+    return ABSENT if interval is None else bars.share_text(interval)
+
+
+def figure_cell(
+    setting: Setting,
+    name: str | None,
+    metric: str,
+    text: Callable[[float], str] = "{:.3f}".format,
+) -> str:
+    """Return the mean of a method's metric, with three decimals unless ``text`` says otherwise."""
+    interval = setting["methods"].get(name, {}).get(metric)
+    return ABSENT if interval is None else text(interval["mean"])
+
+
+def results_table(setting: Setting) -> Table:
+    """Return the figures of each method but the ablations, the most accurate first."""
+    best = bars.best_baseline(setting)
+    rows = []
+    for name in _by_accuracy(setting):
+        difference = bars.difference_to(setting, name)
+        episodes = setting["episodes_of"].get(name, setting["settings"]["episodes"])
+        cells = (
+            bars.method_label(name),
+            bars.base_label(name) or ABSENT,
+            share_cell(setting, name, "accuracy"),
+            ABSENT if difference is None else bars.difference_text(difference),
+            share_cell(setting, name, "balanced_accuracy"),
+            *(figure_cell(setting, name, metric) for metric in ("auroc", "ece", "brier")),
+            figure_cell(setting, name, "seconds_per_synthesis", _seconds),
+            figure_cell(setting, name, "seconds_per_query", lambda value: _seconds(1000 * value)),
+            f"{episodes:,}",
+        )
+        rows.append(Row(cells, own=name == SGPS, tag="best baseline" if name == best else ""))
+    return Table(
+        f"{bars.setting_label(setting)}: accuracies in per cent, SGPS minus each method in points, "
+        "both with 95 % intervals",
+        (
+            *("Method", "Base", "Accuracy", "SGPS minus it", "Balanced accuracy", "AUROC", "ECE"),
+            *("Brier score", "Seconds to classifier", "ms per image", "Episodes"),
+        ),
+        "llrrrrrrrrr",
+        tuple(rows),
+    )
+
+
+def recall_table(setting: Setting) -> Table | None:
+    """Return the recall of each class by each method; None where none was measured."""
+    return _share_table(setting, "recall:", "recall of each class in per cent")
+
+
+def corruption_table(setting: Setting) -> Table | None:
+    """Return the accuracy of each method on corrupted queries; None where none was measured."""
+    episodes = setting["settings"].get("corruption_episodes")
+    caption = "accuracy in per cent on clean and on corrupted queries" + (
+        f", the corrupted ones of at most {episodes:,} episodes" if episodes else ""
+    )
+    return _share_table(setting, "accuracy:", caption, "accuracy")
+
+
+def abstention_table(setting: Setting) -> Table | None:
+    """Return errors by coverage and the absent-class AUROC; None where none was measured."""
+    curves = setting.get("curves", {})
+    names = [
+        name
+        for name in _by_accuracy(setting)
+        if "coverage" in curves.get(name, {}) or "absent_auroc" in setting["methods"][name]
+    ]
+    rows = tuple(
+        Row(
+            (
+                bars.full_label(name),
+                *_errors_by_coverage(curves.get(name, {})),
+                figure_cell(setting, name, "absent_auroc"),
+            ),
+            own=name == SGPS,
+        )
+        for name in names
+    )
+    heads = (
+        f"Errors at {share:.0%} coverage".replace("%", "\N{NO-BREAK SPACE}%")
+        for share in _COVERAGES
+    )
+    return (
+        Table(
+            f"{bars.setting_label(setting)}: errors in per cent among the surest share of the "
+            "images, and AUROC of rejecting images of a class that is not in the task",
+            ("Method", *heads, "Absent-class AUROC"),
+            "lrrrrrr",
+            rows,
+        )
+        if rows
+        else None
+    )
+
+
+def subgroup_table(setting: Setting) -> Table | None:
+    """Return the accuracy of the leading methods in each subgroup; None where there is none."""
+    measured = setting.get("subgroups", {})
+    names = bars.leaders(setting, having=lambda name: bool(measured.get(name)))
+    rows = []
+    for attribute, group in bars.subgroups_of(setting):
+        found = [measured[name].get(attribute, {}).get(group) for name in names]
+        queries = max((each["queries"] for each in found if each is not None), default=0)
+        shares = (ABSENT if each is None else bars.share_text(each) for each in found)
+        rows.append(Row((f"{bars.in_words(attribute)}: {group}", *shares, f"{queries:,}")))
+    return (
+        Table(
+            f"{bars.setting_label(setting)}: accuracy in per cent in each subgroup of the queries",
+            ("Subgroup", *map(bars.full_label, names), "Queries"),
+            "l" + "r" * (len(names) + 1),
+            tuple(rows),
+        )
+        if rows
+        else None
+    )
+
+
+def _by_accuracy(setting: Setting) -> list[str]:
+    """Return the methods but the ablations, the most accurate first."""
+    methods = setting["methods"]
+    names = (name for name in methods if not bars.is_ablation(name))
+    return sorted(names, key=lambda name: -methods[name]["accuracy"]["mean"])
+
+
+def _share_table(setting: Setting, prefix: str, caption: str, *first: str) -> Table | None:
+    methods = setting["methods"]
+    found = dict.fromkeys(
+        metric for name in methods for metric in methods[name] if metric.startswith(prefix)
+    )
+    if not found:
+        return None
+    names = [name for name in _by_accuracy(setting) if not found.keys().isdisjoint(methods[name])]
+    metrics = (*first, *found)
+    rows = (
+        Row(
+            (bars.full_label(name), *(share_cell(setting, name, metric) for metric in metrics)),
+            own=name == SGPS,
+        )
+        for name in names
+    )
+    heads = ("clean" for _ in first)
+    kinds = (metric.removeprefix(prefix) for metric in found)
+    words = map(bars.in_words, kinds) if first else kinds
+    caption = f"{bars.setting_label(setting)}: {caption}"
+    return Table(caption, ("Method", *heads, *words), "l" + "r" * len(metrics), tuple(rows))
+
+
+def _errors_by_coverage(curve: Mapping[str, Any]) -> list[str]:
+    if "coverage" not in curve:
+        return [ABSENT] * len(_COVERAGES)
+    errors = [
+        1 - float(np.interp(share, curve["coverage"], curve["accuracy"])) for share in _COVERAGES
+    ]
+    return [f"{100 * error:.1f}" for error in errors]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:#.3g}"

@@ -1,0 +1,140 @@
+"""What meta-training knows of every head: a whitening and a map from text to weights, both fitted.
+
+Empirical Bayes in closed form, on classes of meta-training: the covariance within them says which
+directions of the features tell nothing of a class, and a ridge map from class texts to class means
+says where a described class is to be expected.
+
+Shapes: C classes, I images, D features, R directions, F text width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from sgps.synthesizer.generator_config import GeneratorConfig
+from sgps.synthesizer.head import HeadParameters, Whitening, unit_rows_of_domain
+
+
+@dataclass(frozen=True)
+class DomainFeatures:
+    """Features of one dataset's training classes.
+
+    Attributes
+    ----------
+    taps: (I, D_t) for each tap.
+    class_I: class number of each image.
+    texts_CF: embedding of each class's description; zero where there is none.
+    """
+
+    taps: tuple[Tensor, ...]
+    class_I: Tensor
+    texts_CF: Tensor
+
+
+class HeadPriors(nn.Module):
+    """Emits the parameters of the closed-form head; knows nothing until it is fitted.
+
+    Parameters
+    ----------
+    config: sizes and constants.
+    feature_width: D.
+    """
+
+    basis_RD: Tensor
+    shares_R: Tensor
+    text_down_FK: Tensor
+    text_up_KD: Tensor
+
+    def __init__(self, config: GeneratorConfig, feature_width: int) -> None:
+        super().__init__()
+        self.config = config
+        rank, width = config.text_rank, feature_width
+        self.register_buffer("basis_RD", torch.zeros(config.whitening_rank, width))
+        self.register_buffer("shares_R", torch.zeros(config.whitening_rank))
+        self.register_buffer("text_down_FK", torch.zeros(config.text_width, rank))
+        self.register_buffer("text_up_KD", torch.zeros(rank, width))
+        self.log_tap_weights_T = nn.Parameter(
+            torch.tensor(config.initial_tap_weights).log(), requires_grad=False
+        )
+        self.log_ridge = nn.Parameter(
+            torch.tensor(math.log(config.initial_ridge)), requires_grad=False
+        )
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
+
+    def forward(self, texts_NF: Tensor) -> HeadParameters:
+        """Parameters of the head for classes with these text embeddings (N, F)."""
+        return replace(
+            self.plain(),
+            log_temperature=self.log_temperature.new_tensor(self.config.temperature).log(),
+            text_weights_ND=centred_texts(texts_NF) @ self.text_down_FK @ self.text_up_KD,
+            whitening=Whitening(self.basis_RD, self.shares_R),
+            temperature_evidence=True,
+        )
+
+    def plain(self) -> HeadParameters:
+        """Parameters of the head without the fitted priors, as the body is trained through it."""
+        return HeadParameters(
+            log_tap_weights_T=self.log_tap_weights_T,
+            log_ridge=self.log_ridge,
+            log_temperature=self.log_temperature,
+            text_weights_ND=self.text_up_KD.new_zeros(1, self.text_up_KD.shape[1]),
+        )
+
+    @torch.no_grad()
+    def fit(self, domains: Sequence[DomainFeatures]) -> None:
+        """Fit whitening and text map to classes of meta-training, dataset by dataset.
+
+        Every dataset's features are centred, scaled tap by tap and brought to unit rows as the head
+        does it with a support set; what is left are directions that mean the same everywhere.
+        """
+        within: list[Tensor] = []
+        means: list[Tensor] = []
+        texts: list[Tensor] = []
+        for domain in domains:
+            rows_ID = unit_rows_of_domain(domain.taps, self.log_tap_weights_T)
+            means_CD = _class_means(rows_ID, domain.class_I, len(domain.texts_CF))
+            within.append(rows_ID - means_CD[domain.class_I])
+            present = domain.texts_CF.abs().sum(dim=1) > 0
+            if int(present.sum()) > 1:
+                means.append(means_CD[present] - means_CD[present].mean(dim=0))
+                texts.append(centred_texts(domain.texts_CF[present]))
+        self._fit_whitening(torch.cat(within))
+        if texts:
+            self._fit_text_map(torch.cat(texts), torch.cat(means))
+
+    def _fit_whitening(self, residuals_ID: Tensor) -> None:
+        covariance_DD = residuals_ID.T @ residuals_ID / len(residuals_ID)
+        values_D, vectors_DD = torch.linalg.eigh(covariance_DD.double())
+        level = values_D.mean() * self.config.whitening_shrinkage
+        rank = self.config.whitening_rank
+        shares_R = 1 - (level / (values_D[-rank:].clamp_min(0) + level)).sqrt()
+        self.basis_RD.copy_(vectors_DD[:, -rank:].T)
+        self.shares_R.copy_(shares_R)
+
+    def _fit_text_map(self, texts_CF: Tensor, means_CD: Tensor) -> None:
+        ridge_CC = self.config.text_ridge * torch.eye(len(texts_CF)).to(texts_CF)
+        gram_CC = (texts_CF @ texts_CF.T + ridge_CC).double()
+        map_FD = texts_CF.T @ torch.linalg.solve(gram_CC, means_CD.double()).to(texts_CF.dtype)
+        left_FK, values_K, right_KD = torch.linalg.svd(map_FD, full_matrices=False)
+        rank = self.config.text_rank
+        roots_K = (values_K[:rank] * self.config.text_strength).sqrt()
+        self.text_down_FK.copy_(left_FK[:, :rank] * roots_K)
+        self.text_up_KD.copy_(roots_K.unsqueeze(1) * right_KD[:rank])
+
+
+def centred_texts(texts_NF: Tensor) -> Tensor:
+    """Texts (N, F) around the mean of the classes that have one; zero for the others."""
+    present_N1 = (texts_NF.abs().sum(dim=1, keepdim=True) > 0).to(texts_NF.dtype)
+    mean_F = (texts_NF * present_N1).sum(dim=0) / present_N1.sum().clamp_min(1.0)
+    return (texts_NF - mean_F) * present_N1
+
+
+def _class_means(rows_ID: Tensor, class_I: Tensor, classes: int) -> Tensor:
+    sums_CD = rows_ID.new_zeros(classes, rows_ID.shape[1]).index_add_(0, class_I, rows_ID)
+    counts_C = torch.bincount(class_I, minlength=classes).clamp_min(1)
+    return sums_CD / counts_C.unsqueeze(1)

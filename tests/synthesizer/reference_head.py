@@ -1,0 +1,105 @@
+"""The closed-form head in numpy, from its definition: least squares, and a refit for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sgps.synthesizer.head import DISCOUNT, EVIDENCE_WEIGHT, PRIOR_SPREAD, HeadParameters
+
+Floats = np.ndarray
+
+
+def reference_logits(
+    support_taps: Sequence[Floats],
+    class_S: np.ndarray,
+    query_taps: Sequence[Floats],
+    parameters: HeadParameters,
+    *,
+    unit_rows: bool = True,
+) -> Floats:
+    """Logits (Q, N) of taps (Q, D_t) by the head of a support with taps (S, D_t)."""
+    ways, images = class_S.max() + 1, len(class_S)
+    weights_S = 1 / (ways * np.bincount(class_S)[class_S])
+    rows_SD, rows_QD = (
+        standardised(support_taps, weights_S, taps, parameters, unit_rows=unit_rows)
+        for taps in (support_taps, query_taps)
+    )
+    shrink_DD = shrinkage(parameters, rows_SD.shape[1])
+    white_SD, white_QD = rows_SD @ shrink_DD, rows_QD @ shrink_DD
+    prior_ND = np.broadcast_to(parameters.text_weights_ND.numpy(), (ways, rows_SD.shape[1]))
+    targets_SN = np.eye(ways)[class_S] - 1 / ways
+    penalty_S = np.exp(float(parameters.log_ridge)) / (weights_S * images)
+    if parameters.whitening is not None:
+        penalty_S = penalty_S * (white_SD**2).sum(axis=1).mean()
+
+    def scores(kept_S: np.ndarray, plain_D: Floats, white_D: Floats) -> Floats:
+        rest_SN = (targets_SN - rows_SD @ prior_ND.T)[kept_S]
+        answer_DN = ridge_by_least_squares(white_SD[kept_S], rest_SN, penalty_S[kept_S])
+        return plain_D @ prior_ND.T + white_D @ answer_DN
+
+    log_temperature = float(parameters.log_temperature)
+    if parameters.temperature_evidence:
+        left_out_SN = np.stack(
+            [
+                scores(np.delete(np.arange(images), place), rows_SD[place], white_SD[place])
+                for place in range(images)
+            ]
+        )
+        log_temperature = reference_log_temperature(left_out_SN, class_S, log_temperature)
+    return np.exp(log_temperature) * scores(np.arange(images), rows_QD, white_QD)
+
+
+def standardised(
+    support_taps: Sequence[Floats],
+    weights_S: Floats,
+    taps: Sequence[Floats],
+    parameters: HeadParameters,
+    *,
+    unit_rows: bool,
+) -> Floats:
+    """Rows (Q, D): each tap around the support's mean, in units of the support's spread."""
+    parts = []
+    for support_SD, tap_QD, log_weight in zip(
+        support_taps, taps, parameters.log_tap_weights_T.tolist(), strict=True
+    ):
+        centre_D = np.average(support_SD, axis=0, weights=weights_S)
+        spread = np.average(((support_SD - centre_D) ** 2).sum(axis=1), weights=weights_S)
+        parts.append((tap_QD - centre_D) * np.exp(log_weight) / np.sqrt(spread + 1e-8))
+    rows_QD = np.hstack(parts)
+    return rows_QD / np.linalg.norm(rows_QD, axis=1, keepdims=True) if unit_rows else rows_QD
+
+
+def shrinkage(parameters: HeadParameters, width: int) -> Floats:
+    """The whitening as a matrix (D, D)."""
+    if parameters.whitening is None:
+        return np.eye(width)
+    basis_RD = parameters.whitening.basis_RD.numpy()
+    return np.eye(width) - basis_RD.T @ np.diag(parameters.whitening.shares_R.numpy()) @ basis_RD
+
+
+def ridge_by_least_squares(rows_SD: Floats, targets_SN: Floats, penalty_S: Floats) -> Floats:
+    """The (D, N) that minimises ``sum_s |t_s - V^T x_s|^2 / p_s + |V|^2``, in the rows' span."""
+    span_DK = np.linalg.qr(rows_SD.T)[0]
+    weights_S1 = penalty_S[:, None] ** -0.5
+    design = np.vstack([rows_SD @ span_DK * weights_S1, np.eye(span_DK.shape[1])])
+    wanted = np.vstack([targets_SN * weights_S1, np.zeros((span_DK.shape[1], targets_SN.shape[1]))])
+    return span_DK @ np.linalg.lstsq(design, wanted, rcond=None)[0]
+
+
+def reference_log_temperature(left_out_SN: Floats, class_S: np.ndarray, log_prior: float) -> float:
+    """Posterior mean of the log temperature over a grid, less the discount."""
+    counted = [image for image, number in enumerate(class_S) if (class_S == number).sum() > 1]
+    if not counted:
+        return log_prior
+    grid = log_prior + np.linspace(-2.4, 2.4, 49)
+    evidence = []
+    for log_temperature in grid:
+        loss = 0.0
+        for image in counted:
+            scores_N = np.exp(log_temperature) * left_out_SN[image]
+            loss += np.log(np.exp(scores_N).sum()) - scores_N[class_S[image]]
+        off = (log_temperature - log_prior) / PRIOR_SPREAD
+        evidence.append(np.exp(-EVIDENCE_WEIGHT * loss - off**2 / 2))
+    return float(np.average(grid, weights=evidence)) - DISCOUNT
