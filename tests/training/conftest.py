@@ -7,8 +7,10 @@ from sgps.datasets.descriptions import ClassDescription, DescriptionLibrary
 from sgps.datasets.ingest import ingest
 from sgps.datasets.sources.phantom import PhantomSource
 from sgps.datasets.storage import StoredDataset
+from sgps.encoders.text import load_text_encoder
 from sgps.synthesizer import GeneratorConfig, Hypernetwork
 from sgps.training import MetaTrainingConfig
+from sgps.training.image_bank import ImageBank
 
 
 @pytest.fixture(scope="session")
@@ -48,14 +50,27 @@ GENERATOR = GeneratorConfig(
 )
 
 
-def build_hypernetwork(*, dtype: torch.dtype = torch.float32) -> Hypernetwork:
-    """Without task codes, on random base weights; every delta is moved."""
+@pytest.fixture(scope="session")
+def hypernetwork() -> Hypernetwork:
+    """Without task codes, on random base weights; every delta is moved, no prior is fitted."""
     torch.manual_seed(0)
     hypernetwork = Hypernetwork.create(GENERATOR, pretrained=False)
     with torch.no_grad():
         for delta in hypernetwork.generator.deltas:
             delta.add_(torch.randn(delta.shape) * 0.02)
-    return hypernetwork.to(dtype)
+    return hypernetwork
+
+
+@pytest.fixture(scope="session")
+def bank(phantoms: StoredDataset, descriptions: DescriptionLibrary) -> ImageBank:
+    """The drawn lesions of the roles of training and validation, and their texts."""
+    return ImageBank.read(
+        [phantoms],
+        roles=("meta_train", "novel_val"),
+        resolution=GENERATOR.resolution,
+        descriptions=descriptions,
+        text_encoder=load_text_encoder("minilm"),
+    )
 
 
 @pytest.fixture
