@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
-import subprocess
+import multiprocessing
+import resource
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
+from sgps.encoders._torchvision_operators import import_timm
 from sgps.errors import OperatorError
 from sgps.synthesizer import Synthesizer, Task
 
-_SYNTHESIZE_ONCE = """
-import pickle, resource, sys
-from sgps.encoders._torchvision_operators import import_timm
-import_timm()
-synthesizer, task = pickle.load(sys.stdin.buffer)
-synthesizer.synthesize(task)
-try:
-    with open("/proc/self/status") as status:
-        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
-except (OSError, StopIteration):
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-print(peak)
-"""
+_STATUS = Path("/proc/self/status")
 
 
 def peak_memory(synthesizer: Synthesizer, task: Task) -> int:
@@ -35,13 +26,21 @@ def peak_memory(synthesizer: Synthesizer, task: Task) -> int:
     ------
     OperatorError: the process fails.
     """
-    finished = subprocess.run(
-        [sys.executable, "-c", _SYNTHESIZE_ONCE],
-        input=pickle.dumps((synthesizer, task)),
-        capture_output=True,
-        check=False,
-    )
-    if finished.returncode != 0:
-        last = (finished.stderr.decode(errors="replace").splitlines() or ["killed"])[-1]
-        raise OperatorError(f"the process that measures the peak memory failed: {last}")
-    return int(finished.stdout.split()[-1])
+    fresh = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(1, mp_context=fresh, initializer=import_timm) as process:
+            return process.submit(_synthesize_once, synthesizer, task).result()
+    except (BrokenProcessPool, OSError) as error:
+        raise OperatorError(
+            f"the process that measures the peak memory failed: {error or type(error).__name__}"
+        ) from error
+
+
+def _synthesize_once(synthesizer: Synthesizer, task: Task) -> int:
+    synthesizer.synthesize(task)
+    if _STATUS.exists():
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

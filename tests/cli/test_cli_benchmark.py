@@ -10,6 +10,7 @@ import yaml
 from cli_outcome import Sgps
 
 from sgps.datasets import StoredDataset
+from sgps.evaluation.banked_synthesis import PARTS
 
 INTERVAL = {"mean", "low", "high"}
 
@@ -92,7 +93,9 @@ def test_a_suite_is_measured_and_goes_on_where_it_stopped(
     assert done.code == 0, done.stderr
     content = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert content["suite"]["command"].startswith("sgps benchmark --suite ")
-    assert content["suite"]["predictions_from_cache"] == 5
+    compared = {"sgps", *(part.name for part in PARTS)}
+    assert all(set(setting["methods"]) == compared for setting in content["settings"])
+    assert content["suite"]["predictions_from_cache"] == 5 * len(compared)
     assert {"commit", "seed", "started", "finished", "versions"} <= set(content["suite"])
     measured = [setting["settings"] for setting in content["settings"]]
     assert [(setting["name"], setting["n_way"]) for setting in measured] == [
@@ -168,10 +171,14 @@ def test_too_many_ways_and_an_unknown_role(sgps: Sgps, manifest: Path) -> None:
 
 def test_training_from_a_parameter_file(sgps: Sgps, phantom_root: Path, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
+    generator = {
+        "architecture": "test_efficientnet", "resolution": 32, "whitening_rank": 16,
+        "text_rank": 8, "initial_tap_weights": [0.5, 0.7, 1.0, 1.0],
+    }  # fmt: skip
     settings = {
-        "pretrained": True, "episodes_per_step": 2, "max_ways": 3, "max_shots": 2, "queries": 2,
+        "pretrained": False, "episodes_per_step": 2, "max_ways": 3, "max_shots": 2, "queries": 2,
         "validate_every": 2, "validation_episodes": 2, "checkpoint_every": 2,
-        "validation_roles": ["novel_val"], "generator": {"resolution": 32},
+        "validation_roles": ["novel_val"], "generator": generator,
     }  # fmt: skip
     params.write_text(yaml.safe_dump({"train": settings}))
     out = tmp_path / "run"

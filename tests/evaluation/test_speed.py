@@ -37,6 +37,16 @@ def measured() -> tuple[SpeedReport, list[tuple[str, int, int]]]:
     return report, calls
 
 
+SECONDS = {
+    "synthesis": (1.2, 2.4, 1.0),
+    "forward_passes": (1.0, 2.0, 1.0),
+    "fine_tuning": (36.0, 96.0, 30.0),
+    "prediction": (1.0, 1.0, 1.0),
+    "plain_prediction": (1.0, 1.25, 2.0),
+    "folded_prediction": (1.0, 1.0, 1.0),
+}
+
+
 def report_of(**changes: object) -> SpeedReport:
     values: dict[str, object] = {
         "settings": {
@@ -44,14 +54,8 @@ def report_of(**changes: object) -> SpeedReport:
             "device": "cpu", "threads": 1, "load_before": 0.1, "load_after": 0.2, "repeats": 3,
             "fine_tuning": "8 images a step", "passes": 2.0,
         },
-        "seconds": {
-            "synthesis": (1.2, 2.4, 1.0),
-            "forward_passes": (1.0, 2.0, 1.0),
-            "fine_tuning": (36.0, 96.0, 30.0),
-            "prediction": (1.0, 1.0, 1.0),
-            "plain_prediction": (1.0, 1.25, 2.0),
-            "folded_prediction": (1.0, 1.0, 1.0),
-        },
+        "seconds": dict.fromkeys(SECONDS, (9.0,)),
+        "processor_seconds": SECONDS,
         "peak_bytes": 900_000_000,
         "compact_bytes": 88_000,
         "compact_equal": True,
@@ -66,6 +70,15 @@ def test_a_ratio_is_the_median_of_the_ratios_within_a_repeat() -> None:
     assert report.ratio("synthesis", "forward_passes") == pytest.approx(1.2)
     assert report.ratio("fine_tuning", "synthesis") == pytest.approx(30)
     assert report.ratio("prediction", "plain_prediction") == pytest.approx(0.8)
+
+
+def test_a_gpu_is_judged_by_the_wall() -> None:
+    settings = {**report_of().settings, "device": "cuda:0"}
+    report = report_of(settings=settings, seconds=SECONDS, processor_seconds=report_of().seconds)
+    assert report.ratio("synthesis", "forward_passes") == pytest.approx(1.2)
+    assert report.ratio("synthesis", "forward_passes", processor=True) == 1
+    assert "ratios of wall time" in report.to_text()
+    assert report.to_dict()["judged_by"] == "seconds"
 
 
 def test_bars_are_met_or_missed_or_not_measured() -> None:
@@ -89,7 +102,9 @@ def test_a_measurement_is_whole(
         "synthesis", "forward_passes", "fine_tuning",
         "prediction", "plain_prediction", "folded_prediction",
     }  # fmt: skip
-    assert all(len(values) == 2 for values in report.seconds.values())
+    assert set(report.processor_seconds) == set(report.seconds)
+    for clock in (report.seconds, report.processor_seconds):
+        assert all(len(values) == 2 for values in clock.values())
     assert report.settings["generator"] == "tiny"
     assert report.settings["seed"] == 3
     assert report.settings["resolution"] == 32
@@ -110,7 +125,9 @@ def test_it_reads_the_same_for_machines_and_people(
     facts = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert [bar["name"] for bar in facts["bars"]] == list(BARS)
     assert facts["seconds"]["synthesis"] == list(report.seconds["synthesis"])
-    assert facts["ratios"]["synthesis_to_passes"] == report.ratio("synthesis", "forward_passes")
+    assert facts["judged_by"] == "processor_seconds"
+    expected = report.ratio("synthesis", "forward_passes")
+    assert facts["processor_ratios"]["synthesis_to_forward_passes"] == expected
     text = report.to_text()
     assert all(name in text for name in BARS)
     assert f"{1000 * statistics.median(report.seconds['synthesis']):.1f} ms" in text

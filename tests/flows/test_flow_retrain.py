@@ -37,7 +37,8 @@ def test_the_whole_chain_ends_in_a_recorded_decision(phantom_root: Path, tmp_pat
     outcome = retrain(request)
     report = json.loads((tmp_path / "evaluation.json").read_text())
     decision = outcome["decision"]
-    assert {"sgps", "incumbent", "nearest_centroid"} <= set(report["methods"])
+    baselines = {"public/nearest_centroid", "meta/nearest_centroid"}
+    assert {"sgps", "incumbent", *baselines} <= set(report["methods"])
     assert decision["promoted"] is (report["paired"]["incumbent"]["low"] > 0)
     assert decision["candidate_sha256"] == outcome["training"]["generator_sha256"]
     [entry] = _ledger_entries()

@@ -1,0 +1,126 @@
+"""On features of a bank the synthesizer makes the classifiers that it makes from images."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sgps.evaluation import EpisodeInputs, SynthesizerMethod
+from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
+from sgps.evaluation.bases import benchmark_bases
+from sgps.evaluation.sgps_method import own_methods
+from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
+
+TINY = {
+    "architecture": "test_efficientnet", "resolution": 32, "whitening_rank": 16, "text_rank": 8,
+    "initial_tap_weights": (0.5, 0.7, 1.0, 1.0),
+}  # fmt: skip
+TEXTS = ("red and round", "a pale spot, scaly", "")
+
+
+@pytest.fixture(scope="module")
+def synthesizer():
+    """Moved deltas and made-up priors, so that no part of the method is idle."""
+    torch.manual_seed(0)
+    hypernetwork = Hypernetwork.create(GeneratorConfig(**TINY), pretrained=False)
+    priors = hypernetwork.generator.head_priors
+    with torch.no_grad():
+        for delta in hypernetwork.generator.deltas:
+            delta.add_(torch.randn(delta.shape) * 0.05)
+        width = priors.basis_RD.shape[1]
+        priors.basis_RD.copy_(torch.linalg.qr(torch.randn(width, 16)).Q.T)
+        priors.shares_R.uniform_(0.1, 0.9)
+        priors.text_down_FK.normal_()
+        priors.text_up_KD.normal_(std=priors.text_up_KD.numel() ** -0.5)
+    return Synthesizer(hypernetwork, name="made-up")
+
+
+@pytest.fixture(scope="module")
+def bases(synthesizer):
+    return benchmark_bases(synthesizer)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Three classes of a pattern each, ten noisy images of every one."""
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(60, 200, (3, 1, 3, 8, 8)).repeat(4, 3).repeat(4, 4)
+    noisy = patterns + rng.integers(-50, 50, (3, 10, 3, 32, 32))
+    return noisy.clip(0, 255).astype(np.uint8).reshape(30, 3, 32, 32)
+
+
+def episode_of(pool, shots, descriptions=TEXTS, **changes):
+    rows = [10 * number + np.arange(count) for number, count in enumerate(shots)]
+    return EpisodeInputs(
+        class_names=("a", "b", "c"),
+        descriptions=descriptions,
+        pool=pool,
+        support_rows=tuple(rows),
+        query_rows=np.array([5, 16, 27, 8, 19]),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("descriptions", [TEXTS, ("", "", "")], ids=["texts", "no texts"])
+@pytest.mark.parametrize("shots", [(1, 1, 1), (3, 3, 3), (3, 1, 2)], ids=str)
+def test_probabilities_are_those_of_the_synthesizer(synthesizer, bases, pool, shots, descriptions):
+    episode = episode_of(pool, shots, descriptions)
+    banked = BankedSynthesis(synthesizer, bases).predict(episode)
+    direct = SynthesizerMethod(synthesizer).predict(episode)
+    np.testing.assert_allclose(banked.probs_QN, direct.probs_QN, atol=1e-4)
+    np.testing.assert_allclose(banked.probs_QN.sum(axis=1), 1, atol=1e-12)
+    assert banked.probs_QN.dtype == np.float64
+    assert banked.seconds > 0
+    assert banked.query_seconds > 0
+
+
+def test_queries_are_read_from_their_own_pool(synthesizer, bases, pool):
+    altered = (pool // 2).astype(np.uint8)
+    episode = episode_of(pool, (2, 2, 2), query_pool=altered)
+    banked = BankedSynthesis(synthesizer, bases).predict(episode)
+    direct = SynthesizerMethod(synthesizer).predict(episode)
+    np.testing.assert_allclose(banked.probs_QN, direct.probs_QN, atol=1e-4)
+
+
+def test_without_texts_it_is_what_it_is_for_undescribed_classes(synthesizer, bases, pool):
+    [no_text] = [part for part in PARTS if part.name == "sgps/no_text"]
+    bare = BankedSynthesis(synthesizer, bases, no_text).predict(episode_of(pool, (2, 2, 2)))
+    undescribed = BankedSynthesis(synthesizer, bases).predict(
+        episode_of(pool, (2, 2, 2), ("", "", ""))
+    )
+    np.testing.assert_array_equal(bare.probs_QN, undescribed.probs_QN)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_every_part_makes_a_difference(synthesizer, bases, pool, part):
+    episode = episode_of(pool, (3, 2, 2))
+    whole, without = (
+        BankedSynthesis(synthesizer, bases, given).predict(episode) for given in (WHOLE, part)
+    )
+    assert not np.allclose(whole.probs_QN, without.probs_QN, atol=1e-4)
+    np.testing.assert_allclose(without.probs_QN.sum(axis=1), 1, atol=1e-12)
+
+
+def test_methods_are_told_apart(synthesizer, bases):
+    """Predictions are kept under the name and the details: no two methods share both."""
+    methods = own_methods(synthesizer, bases, parts=True)
+    keys = [json.dumps([method.name, method.details()], sort_keys=True) for method in methods]
+    assert len(set(keys)) == len(keys) == 1 + len(PARTS)
+    assert methods[0].name == "sgps"
+    assert all(method.name.startswith("sgps/no_") for method in methods[1:])
+    assert [method.name for method in own_methods(synthesizer, bases)] == ["sgps"]
+
+
+def test_a_generator_that_writes_a_body_a_task_goes_image_by_image(bases):
+    hypernetwork = Hypernetwork.create(GeneratorConfig(**TINY, task_codes=True), pretrained=False)
+    with_codes = Synthesizer(hypernetwork, name="codes")
+    with pytest.raises(ValueError, match="another body for each task"):
+        BankedSynthesis(with_codes, bases)
+    [method] = own_methods(with_codes, bases, parts=True)
+    assert isinstance(method, SynthesizerMethod)
+
+
+def test_without_banks_it_goes_image_by_image(synthesizer):
+    [method] = own_methods(synthesizer, ())
+    assert isinstance(method, SynthesizerMethod)
