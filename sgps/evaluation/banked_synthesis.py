@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -77,6 +78,9 @@ def _plain_head(parameters: HeadParameters) -> HeadParameters:
     )
 
 
+_EMBEDDINGS: WeakKeyDictionary[Synthesizer, dict[str, Tensor]] = WeakKeyDictionary()
+"""What a synthesizer has read so far, for it and for it without each part."""
+
 WHOLE = Part(SGPS)
 PARTS = (
     Part(f"{SGPS}/no_text", texts=False),
@@ -105,7 +109,7 @@ class BankedSynthesis:
         self._synthesizer = synthesizer
         self._bank = next(bank for bank in bases if bank.name == part.base)
         self._part = part
-        self._texts: dict[str, Tensor] = {}
+        self._texts = _EMBEDDINGS.setdefault(synthesizer, {})
 
     def details(self) -> dict[str, Any]:
         """Return the generator, its digest, the body and what was left out."""
