@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,12 +31,12 @@ from sgps.synthesizer.head import HeadParameters, SupportLabels, solve_head
 
 @cache
 def source_digest() -> str:
-    """Digest of the synthesizer's source: predictions of other code are not taken for its own."""
+    """Digest of the sources of synthesizer and parts: no cached prediction of other code is taken."""
     folder = resources.files("sgps.synthesizer")
     sources = sorted(
         (item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py")
     )
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     for name, content in sources:
         digest.update(f"{name}:{len(content)}\n".encode() + content)
     return digest.hexdigest()
@@ -48,14 +49,15 @@ Change = Callable[[HeadParameters], HeadParameters]
 class Part:
     """One part of the method, and what stands in its place when it is left out.
 
-    base: the body. texts: whether descriptions are given. views: support views that are averaged.
+    base: the body. texts: whether descriptions are given. views: support views that are averaged,
+    by default as many as the generator asks for.
     change: what becomes of the head's parameters.
     """
 
     name: str
     base: str = META
     texts: bool = True
-    views: int = 3
+    views: int | None = None
     change: Change = lambda parameters: parameters
 
 
@@ -109,6 +111,7 @@ class BankedSynthesis:
         self._synthesizer = synthesizer
         self._bank = next(bank for bank in bases if bank.name == part.base)
         self._part = part
+        self._views = part.views or synthesizer.hypernetwork.config.support_views
         self._texts = _EMBEDDINGS.setdefault(synthesizer, {})
 
     def details(self) -> dict[str, Any]:
@@ -121,7 +124,7 @@ class BankedSynthesis:
             "body_version": self._bank.version,
             "synthesizer_sources": source_digest(),
             "texts": self._part.texts,
-            "support_views": self._part.views,
+            "support_views": self._views,
         }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
@@ -147,12 +150,12 @@ class BankedSynthesis:
         an_image = self._bank.seconds_per_image
         return Prediction(
             probs_QN / probs_QN.sum(axis=1, keepdims=True),
-            seconds=solved - started + len(rows) * self._part.views * an_image,
+            seconds=solved - started + len(rows) * self._views * an_image,
             query_seconds=finished - solved + len(episode.query_rows) * an_image,
         )
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
-        views = [self._bank.taps(pool, rows, view) for view in range(self._part.views)]
+        views = [self._bank.taps(pool, rows, view) for view in range(self._views)]
         return _tensors([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
 
     def _encode(self, descriptions: Sequence[str]) -> Tensor:

@@ -23,6 +23,7 @@ from sgps.synthesizer.tapped_network import (
     InputNormalisation,
     TappedNetwork,
     build_tapped_network,
+    images_at_once,
     tap_widths,
 )
 from sgps.synthesizer.task_encoder import SupportTokens
@@ -110,7 +111,11 @@ class Hypernetwork(nn.Module):
 
     def taps_under(self, tensors: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
         """Taps (Q, D_t) of uint8 images (Q, 3, H, W) under these tensors of the body."""
-        return self._query_pass(tensors, self.normalise(images))
+        if torch.is_grad_enabled():
+            return self._query_pass(tensors, self.normalise(images))
+        blocks = torch.split(images, images_at_once(images.shape[-1], images.device))
+        passes = [self._query_pass(tensors, self.normalise(block)) for block in blocks]
+        return tuple(torch.cat(tap) for tap in zip(*passes, strict=True))
 
     def head_of(
         self, support_taps: tuple[Tensor, ...], labels: SupportLabels, texts_NF: Tensor
