@@ -31,7 +31,7 @@ from sgps.synthesizer.head import HeadParameters, SupportLabels, solve_head
 
 @cache
 def source_digest() -> str:
-    """Digest of the sources of synthesizer and parts: no cached prediction of other code is taken."""
+    """Digest of the sources of synthesizer and parts: cached predictions are of this code."""
     folder = resources.files("sgps.synthesizer")
     sources = sorted(
         (item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py")
