@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.build_episodes import index_episodes
 from flows.evaluate import benchmark_generator
@@ -51,6 +51,15 @@ class RetrainRequest(BaseModel):
     evaluation: Path = Field(
         default=Path("reports/promotion.json"), description="JSON file of the comparison."
     )
+
+    @model_validator(mode="after")
+    def _judge_on_no_final_figures(self) -> RetrainRequest:
+        if self.episodes.role == "novel_test":
+            raise ValueError(
+                "episodes.role is novel_test, which no choice may look at, and a promotion is one;"
+                " give a role that training does not learn from, such as novel_val"
+            )
+        return self
 
 
 @step("decide_promotion", version=TASK_VERSIONS["decide_promotion"])

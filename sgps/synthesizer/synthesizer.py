@@ -15,6 +15,7 @@ from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
 from sgps.synthesizer.checkpoint import find_generator, load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
+from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.head import SupportLabels
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
 from sgps.synthesizer.sealed import digest_tensors
@@ -121,6 +122,7 @@ class Synthesizer:
             resolution=self.resolution,
             taps=self.hypernetwork.network.taps,
             details=self._details(synthesis, labels, time.perf_counter() - started),
+            codes=codes_to_tensors(synthesis.codes) if self.hypernetwork.config.task_codes else {},
             device=self.device,
         )
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sgps.synthesizer.generator_config import GeneratorConfig
 
+LearningRole = Literal["meta_train", "meta_val", "novel_val"]
+"""Roles that training and choosing may read; ``novel_test`` is for final figures."""
+
 
 class MetaTrainingConfig(BaseModel):
     """Everything that decides what a meta-training run does.
@@ -35,8 +38,8 @@ class MetaTrainingConfig(BaseModel):
     """Share of episodes whose classes have unequal shots."""
     queries: int = Field(default=4, ge=1)
     """Query images a class."""
-    train_roles: tuple[str, ...] = ("meta_train",)
-    validation_roles: tuple[str, ...] = ("novel_val", "meta_val")
+    train_roles: tuple[LearningRole, ...] = ("meta_train",)
+    validation_roles: tuple[LearningRole, ...] = ("novel_val", "meta_val")
     """The first of these that any dataset has decides when to stop and which state is kept."""
     splits: int = Field(default=6, ge=1)
     """Tasks made of one pass over an episode's images; without task codes only."""

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from flows.retrain import RetrainRequest, decide_promotion, retrain
 from sgps.audit import Ledger
@@ -45,6 +46,13 @@ def test_the_whole_chain_ends_in_a_recorded_decision(phantom_root: Path, tmp_pat
     assert entry["provenance"]["flow"] == "retrain"
     assert entry["provenance"]["flow_run_id"]
     assert entry["promoted"] is decision["promoted"]
+
+
+def test_a_promotion_looks_at_no_final_figures(tmp_path: Path) -> None:
+    episodes = {"dataset": "phantom", "root": tmp_path, "index": tmp_path / "i.json"}
+    training = {"folder": tmp_path, "root": tmp_path}
+    with pytest.raises(ValidationError, match="novel_test, which no choice may look at"):
+        RetrainRequest.model_validate({"training": training, "episodes": episodes})
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from sgps.errors import InputError, IntegrityError, UnknownNameError
-from sgps.synthesizer import SynthesizedClassifier, Synthesizer, Task
-from sgps.synthesizer.classifier import images_to_tensor
-from sgps.synthesizer.compact import CompactClassifier, codes_to_tensors
-from sgps.synthesizer.head import SupportLabels
+from sgps.synthesizer import SynthesizedClassifier, Synthesizer
+from sgps.synthesizer.compact import CompactClassifier
 
 from .conftest import MakeTask, build_hypernetwork, random_images
 
@@ -34,29 +32,8 @@ def made(
     make_task: MakeTask,
 ) -> tuple[SynthesizedClassifier, Synthesizer]:
     task = make_task(SHAPES)
-    if request.param == "codes":
-        return with_codes(synthesizer, task), synthesizer
-    return sharing.synthesize(task), sharing
-
-
-def with_codes(synthesizer: Synthesizer, task: Task) -> SynthesizedClassifier:
-    """A classifier that carries its codes, made by the functional core."""
-    images = images_to_tensor([p for c in task.classes for p in c.images], synthesizer.resolution)
-    class_S = torch.tensor([n for n, c in enumerate(task.classes) for _ in c.images])
-    labels = SupportLabels(class_S, len(task.classes))
-    texts_NF = torch.randn(len(task.classes), synthesizer.hypernetwork.config.text_width)
-    with torch.inference_mode():
-        synthesis = synthesizer.hypernetwork.generate(images, labels, texts_NF)
-    return SynthesizedClassifier(
-        synthesis.tensors,
-        synthesis.head,
-        class_names=task.class_names,
-        architecture=synthesizer.architecture,
-        resolution=synthesizer.resolution,
-        taps=synthesizer.hypernetwork.network.taps,
-        details={"generator": "test", "generator_sha256": synthesizer.generator_sha256},
-        codes=codes_to_tensors(synthesis.codes),
-    )
+    maker = synthesizer if request.param == "codes" else sharing
+    return maker.synthesize(task), maker
 
 
 def altered(synthesizer: Synthesizer, by: float) -> Synthesizer:
@@ -91,7 +68,7 @@ def test_only_what_the_generator_cannot_make_is_kept(
     task = make_task(SHAPES)
     head = {"head.centre", "head.scale", "head.weight", "head.bias"}
     assert kept(sharing.synthesize(task), sharing) == head
-    moved = kept(with_codes(synthesizer, task), synthesizer) - head
+    moved = kept(synthesizer.synthesize(task), synthesizer) - head
     assert moved
     assert all(name.endswith(("running_mean", "running_var")) for name in moved)
 
@@ -99,7 +76,7 @@ def test_only_what_the_generator_cannot_make_is_kept(
 def test_the_codes_stay_with_the_standalone_form(
     synthesizer: Synthesizer, make_task: MakeTask, tmp_path: Path
 ) -> None:
-    classifier = with_codes(synthesizer, make_task(SHAPES))
+    classifier = synthesizer.synthesize(make_task(SHAPES))
     classifier.save(tmp_path)
     loaded = SynthesizedClassifier.load(tmp_path)
     assert loaded.codes.keys() == classifier.codes.keys() == {"codes_LR", "gates_L", "mixing_L"}
@@ -147,7 +124,7 @@ def test_rounding_is_accepted_where_it_is_allowed(
 
 
 def test_codes_that_were_not_kept_are_missed(synthesizer: Synthesizer, make_task: MakeTask) -> None:
-    whole = with_codes(synthesizer, make_task(SHAPES))
+    whole = synthesizer.synthesize(make_task(SHAPES))
     bare = SynthesizedClassifier.from_tensors(whole.tensors(), whole.description())
     with pytest.raises(InputError, match="carries no codes"):
         CompactClassifier.of(bare, synthesizer)
