@@ -69,6 +69,10 @@ def _without_evidence(parameters: HeadParameters) -> HeadParameters:
     return replace(parameters, temperature_evidence=False)
 
 
+def _trusting_texts(parameters: HeadParameters) -> HeadParameters:
+    return replace(parameters, text_evidence=False)
+
+
 def _one_weight_for_all_taps(parameters: HeadParameters) -> HeadParameters:
     return replace(parameters, log_tap_weights_T=torch.zeros_like(parameters.log_tap_weights_T))
 
@@ -92,6 +96,7 @@ PARTS = (
     Part(f"{SGPS}/no_tap_weights", change=_one_weight_for_all_taps),
     Part(f"{SGPS}/no_views", views=1),
     Part(f"{SGPS}/no_evidence", change=_without_evidence),
+    Part(f"{SGPS}/no_text_check", change=_trusting_texts),
 )
 """``no_generated_head`` keeps a ridge over all taps, without what meta-training knows of it."""
 

@@ -74,6 +74,7 @@ class HeadPriors(nn.Module):
             text_weights_ND=centred_texts(texts_NF) @ self.text_down_FK @ self.text_up_KD,
             whitening=Whitening(self.basis_RD, self.shares_R),
             temperature_evidence=True,
+            text_evidence=True,
         )
 
     def plain(self) -> HeadParameters:

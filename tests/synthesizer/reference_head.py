@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sgps.synthesizer.head import DISCOUNT, EVIDENCE_WEIGHT, PRIOR_SPREAD, HeadParameters
+from sgps.synthesizer.head import (
+    DISCOUNT,
+    EVIDENCE_WEIGHT,
+    PRIOR_SPREAD,
+    TEXT_TRUST,
+    HeadParameters,
+)
 
 Floats = np.ndarray
 
@@ -33,6 +39,10 @@ def reference_logits(
     penalty_S = np.exp(float(parameters.log_ridge)) / (weights_S * images)
     if parameters.whitening is not None:
         penalty_S = penalty_S * (white_SD**2).sum(axis=1).mean()
+    if parameters.text_evidence:
+        prior_ND = prior_ND * reference_text_strength(
+            rows_SD @ prior_ND.T, targets_SN, white_SD @ white_SD.T + np.diag(penalty_S)
+        )
 
     def scores(kept_S: np.ndarray, plain_D: Floats, white_D: Floats) -> Floats:
         rest_SN = (targets_SN - rows_SD @ prior_ND.T)[kept_S]
@@ -86,6 +96,17 @@ def ridge_by_least_squares(rows_SD: Floats, targets_SN: Floats, penalty_S: Float
     design = np.vstack([rows_SD @ span_DK * weights_S1, np.eye(span_DK.shape[1])])
     wanted = np.vstack([targets_SN * weights_S1, np.zeros((span_DK.shape[1], targets_SN.shape[1]))])
     return span_DK @ np.linalg.lstsq(design, wanted, rcond=None)[0]
+
+
+def reference_text_strength(prior_SN: Floats, targets_SN: Floats, covariance_SS: Floats) -> float:
+    """The factor on the prior's scores by least squares of rows made independent, and a pseudo-row.
+
+    ``TEXT_TRUST`` is an observation of the factor itself: that it is 1.
+    """
+    decorrelate_SS = np.linalg.inv(np.linalg.cholesky(covariance_SS))
+    regressor = np.append((decorrelate_SS @ prior_SN).ravel(), TEXT_TRUST**0.5)
+    answer = np.append((decorrelate_SS @ targets_SN).ravel(), TEXT_TRUST**0.5)
+    return float(np.clip(np.linalg.lstsq(regressor[:, None], answer, rcond=None)[0][0], 0.0, 1.0))
 
 
 def reference_log_temperature(left_out_SN: Floats, class_S: np.ndarray, log_prior: float) -> float:

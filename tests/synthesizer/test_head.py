@@ -16,6 +16,7 @@ from sgps.synthesizer.head import (
     leave_one_out_scores,
     solve_head,
     temperature_by_evidence,
+    text_strength,
     unit_rows_of_domain,
 )
 
@@ -47,6 +48,7 @@ def full_parameters(ways: int) -> HeadParameters:
         text_weights_ND=0.2 * torch.randn(ways, WIDTH, dtype=DOUBLE, generator=random),
         whitening=Whitening(basis_DR.T, torch.tensor([0.9, 0.5, 0.2], dtype=DOUBLE)),
         temperature_evidence=True,
+        text_evidence=True,
     )
 
 
@@ -306,3 +308,19 @@ def test_rows_of_a_domain_are_centred_scaled_and_of_unit_norm() -> None:
     actual = unit_rows_of_domain(taps, parameters.log_tap_weights_T)
     np.testing.assert_allclose(actual.numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1)
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_a_text_counts_as_far_as_the_images_agree_with_it(shots: int) -> None:
+    class_S = torch.arange(3).repeat_interleave(shots)
+    targets_SN = SupportLabels(class_S, 3, DOUBLE).one_hot_SN - 1 / 3
+    kernel_SS = 0.5 * torch.eye(len(class_S), dtype=DOUBLE)
+    strengths = [
+        float(text_strength(kernel_SS, factor * targets_SN, targets_SN))
+        for factor in (3.0, 0.5, 0.0, -0.01, -0.5)
+    ]
+    too_strong, right, absent, doubtful, wrong = strengths
+    assert 1 / 3 < too_strong < 0.4
+    assert right == absent == 1.0
+    assert 0.7 < doubtful < 1.0
+    assert wrong == 0.0
