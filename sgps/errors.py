@@ -5,10 +5,13 @@ SgpsError
 │   ├── InputError          a file, field or argument is wrong
 │   │   ├── ManifestError   a manifest or one of its rows
 │   │   ├── ImageError      one image: unreadable, too large, not allowed
+│   │   ├── TooLargeError   more bytes than are accepted
 │   │   └── RequestError    a synthesis request or one of its fields
+│   │       └── ConflictError   the key of another request was given
 │   ├── UnknownNameError    a dataset, model, encoder or setting nobody knows
 │   ├── DatasetRefusedError validation said no; carries the path of the report
 │   ├── IntegrityError      bytes do not match their digest, or the file is foreign
+│   ├── QueueFullError      more requests wait than are accepted
 │   └── StoreError          a store (folder, database, registry) cannot be used
 └── OperatorError           what only the operator of the machine can mend; exit code 1
 """
@@ -62,6 +65,18 @@ class ImageError(InputError):
 
 class RequestError(InputError):
     """A synthesis request, or one of its fields, is wrong."""
+
+
+class TooLargeError(InputError):
+    """More bytes were sent than are accepted."""
+
+
+class ConflictError(RequestError):
+    """The idempotency key belongs to a request with another content."""
+
+
+class QueueFullError(UserError):
+    """As many requests wait as are accepted; a later try may succeed."""
 
 
 class UnknownNameError(UserError):

@@ -62,6 +62,40 @@ class Settings(BaseSettings):
     allow_downloads: bool = Field(
         default=False, description="Let encoders load weights from the Hugging Face hub."
     )
+    page_host: str = Field(
+        default="127.0.0.1", description="Interface that `sgps up` lets its servers listen on."
+    )
+    page_port: int = Field(
+        default=8600, ge=1, le=65_535, description="Port of the steward's page and its HTTP API."
+    )
+    mlflow_port: int = Field(
+        default=5000, ge=1, le=65_535, description="Port of the MLflow server of `sgps up`."
+    )
+    prefect_port: int = Field(
+        default=4200, ge=1, le=65_535, description="Port of the Prefect server of `sgps up`."
+    )
+    basic_auth: SecretStr | None = Field(
+        default=None,
+        description="Accounts of the page as USER:PASSWORD:ROLE, separated by commas; roles are"
+        " steward, reviewer and auditor. Default: nobody signs in.",
+    )
+    max_request_bytes: int = Field(
+        default=200_000_000, gt=0, description="Largest HTTP request accepted, in bytes."
+    )
+    max_queue: int = Field(
+        default=64, gt=0, description="Requests that may wait; further ones are turned away."
+    )
+    artifact_uri: str | None = Field(
+        default=None,
+        description="Where the MLflow server of `sgps up` keeps artifacts, such as s3://bucket;"
+        " default: a folder in home.",
+    )
+    tracking_database_url: SecretStr | None = Field(
+        default=None, description="Database of the MLflow server of `sgps up`; default: SQLite."
+    )
+    prefect_database_url: SecretStr | None = Field(
+        default=None, description="Database of the Prefect server of `sgps up`; default: SQLite."
+    )
 
     @property
     def home_folder(self) -> Path:

@@ -1,6 +1,19 @@
-"""The append-only ledger: who did what, when, from which bytes."""
+"""The append-only ledger: who did what, when, from which bytes; and requests on their way in."""
 
 from sgps.audit._chain import LedgerEntry, Verification, canonical_json
 from sgps.audit.ledger import Ledger
+from sgps.audit.outbox import Outbox, OutboxRow, RequestState
+from sgps.audit.record_keys import RecordKeys, seal_digest, seal_record
 
-__all__ = ["Ledger", "LedgerEntry", "Verification", "canonical_json"]
+__all__ = [
+    "Ledger",
+    "LedgerEntry",
+    "Outbox",
+    "OutboxRow",
+    "RecordKeys",
+    "RequestState",
+    "Verification",
+    "canonical_json",
+    "seal_digest",
+    "seal_record",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     Column,
     Connection,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -42,6 +43,35 @@ TERMS = Table(
     Index("ix_ledger_terms_name_value", "name", "value"),
 )
 
+# Requests on their way into the ledger; rows change until they are done.
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("request_id", String(64), primary_key=True),
+    Column("key", String(255), nullable=False, unique=True),
+    Column("body_digest", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("requester", String(255), nullable=False),
+    Column("task", String(255), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("leased_until", Float(53), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("receipt", Text),
+    Column("entry", Integer, ForeignKey("ledger_entries.number")),
+    Column("created", String(40), nullable=False),
+    Column("updated", String(40), nullable=False),
+    Index("ix_requests_state_created", "state", "created"),
+)
+
+# Secrets behind the digests of a record; erasing one makes its digests meaningless.
+RECORD_KEYS = Table(
+    "record_keys",
+    METADATA,
+    Column("record_id", String(64), primary_key=True),
+    Column("key", String(64), nullable=False),
+)
+
 # INSERT OR REPLACE deletes without firing the delete trigger, hence the third.
 _SQLITE_TRIGGERS = (
     """CREATE TRIGGER ledger_entries_no_update BEFORE UPDATE ON ledger_entries
@@ -66,9 +96,10 @@ _POSTGRESQL_TRIGGERS = (
 
 def create_tables(connection: Connection) -> None:
     """Create tables and triggers where they are missing, inside the caller's write transaction."""
-    if inspect(connection).has_table(ENTRIES.name):
-        return
+    is_new = not inspect(connection).has_table(ENTRIES.name)
     METADATA.create_all(connection)
+    if not is_new:
+        return
     is_postgresql = connection.dialect.name == "postgresql"
     for statement in _POSTGRESQL_TRIGGERS if is_postgresql else _SQLITE_TRIGGERS:
         connection.execute(text(statement))

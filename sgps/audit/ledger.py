@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, Select, insert, select
+from sqlalchemy import URL, Connection, Engine, Select, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from sgps.audit._chain import (
-    FIRST_PREVIOUS_DIGEST,
-    LedgerEntry,
-    StoredRow,
-    Verification,
-    canonical_json,
-    entry_digest,
-    verify_rows,
-)
+from sgps.audit._chain import LedgerEntry, StoredRow, Verification, verify_rows
 from sgps.audit._database import WRITING, describe, one_line_reason, open_engine, parse_url
+from sgps.audit._entries import Terms, append_entry
 from sgps.audit._tables import ENTRIES, TERMS, create_tables
-from sgps.errors import InputError, StoreError, UnknownNameError
+from sgps.audit.outbox import Outbox
+from sgps.audit.record_keys import RecordKeys
+from sgps.errors import StoreError, UnknownNameError
 
 _WALK_BATCH = 1_000
-_KIND_LENGTH = 64
-_SUBJECT_LENGTH = 255
-
-Terms = Mapping[str, str | Sequence[str]]
 
 
 class Ledger:
@@ -82,13 +72,8 @@ class Ledger:
         InputError: the record has no JSON form, or kind or subject has a wrong length.
         StoreError: the database cannot be written; then nothing was added.
         """
-        _require_length("kind", kind, _KIND_LENGTH)
-        _require_length("subject", subject, _SUBJECT_LENGTH)
-        record_text = canonical_json(dict(record))
         with self._transaction(writes=True) as connection:
-            row = _next_row(connection, kind, subject, record_text)
-            _insert(connection, row, terms or {})
-        return LedgerEntry.from_row(row)
+            return append_entry(connection, kind, subject, record, terms or {})
 
     def check_writable(self) -> None:
         """Prove, without leaving a trace, that an entry could be added now.
@@ -98,7 +83,7 @@ class Ledger:
         StoreError: it could not.
         """
         with self._transaction(writes=True) as connection:
-            _insert(connection, _next_row(connection, "check", "check", "{}"), {})
+            append_entry(connection, "check", "check", {}, {})
             connection.rollback()
 
     def get(self, number: int) -> LedgerEntry:
@@ -142,6 +127,29 @@ class Ledger:
             matching = select(TERMS.c.number).where(TERMS.c.name == name, TERMS.c.value == value)
             query = query.where(ENTRIES.c.number.in_(matching))
         return self._fetch_newest(query, limit)
+
+    def forget_terms(self, number: int, names: Sequence[str]) -> int:
+        """Delete the terms of these names of an entry; how many there were.
+
+        Terms are an index beside the chain: the entry itself stays as it is.
+
+        Raises
+        ------
+        StoreError: the database cannot be written.
+        """
+        chosen = delete(TERMS).where(TERMS.c.number == number, TERMS.c.name.in_(names))
+        with self._transaction(writes=True) as connection:
+            return int(connection.execute(chosen).rowcount)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The requests that were accepted."""
+        return Outbox(self._transaction)
+
+    @property
+    def record_keys(self) -> RecordKeys:
+        """The keys behind the digests of the records."""
+        return RecordKeys(self._transaction)
 
     def verify(self) -> Verification:
         """Walk the whole chain and name the first bad entry, if there is one.
@@ -191,35 +199,6 @@ class Ledger:
     def _fetch_newest(self, query: Select[Any], limit: int | None) -> list[LedgerEntry]:
         newest_first = query.order_by(ENTRIES.c.number.desc()).limit(limit)
         return self._fetch(newest_first)[::-1]
-
-
-def _require_length(field: str, value: str, longest: int) -> None:
-    if not 1 <= len(value) <= longest:
-        raise InputError(
-            f"{field} of a ledger entry has {len(value)} characters",
-            expected=f"1 to {longest} characters",
-        )
-
-
-def _next_row(connection: Connection, kind: str, subject: str, record: str) -> StoredRow:
-    newest = select(ENTRIES.c.number, ENTRIES.c.digest).order_by(ENTRIES.c.number.desc()).limit(1)
-    last = connection.execute(newest).first()
-    number, previous = (last.number + 1, last.digest) if last else (1, FIRST_PREVIOUS_DIGEST)
-    time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    digest = entry_digest(number, time, kind, subject, record, previous)
-    return StoredRow(number, time, kind, subject, record, previous, digest)
-
-
-def _insert(connection: Connection, row: StoredRow, terms: Terms) -> None:
-    connection.execute(insert(ENTRIES).values(vars(row)))
-    pairs = {
-        (name, value[:255])
-        for name, values in terms.items()
-        for value in ([values] if isinstance(values, str) else values)
-    }
-    if pairs:
-        rows = [{"number": row.number, "name": n, "value": v} for n, v in sorted(pairs)]
-        connection.execute(insert(TERMS), rows)
 
 
 def _walk(connection: Connection) -> Iterator[StoredRow]:

@@ -14,6 +14,7 @@ from sgps.errors import IntegrityError, UnknownNameError
 from sgps.registry._experiments import ALREADY_EXISTS, find_experiment, is_server
 from sgps.registry._labels import run_parameters, search_tags, version_description
 from sgps.registry._mlflow import (
+    MlflowClient,
     MlflowException,
     Param,
     RunTag,
@@ -67,6 +68,11 @@ class ModelRegistry:
     def tracking_uri(self) -> str:
         """The address, without a password."""
         return without_password(self._uri)
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's own client of this store, for the other modules of this room."""
+        return self._client
 
     def check_writable(self) -> None:
         """Prove that a version could be registered now.
