@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
-import secrets
-import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sgps.datasets._shards import (
-    DESCRIPTION_FILE,
-    PNG_COLUMN,
-    DatasetDescription,
-    Shard,
-    dataset_digest,
-    row_digest,
-    write_description,
-    write_shard,
-)
+from sgps.datasets._dataset_writer import DatasetWriter
+from sgps.datasets._folder_writing import written_whole
+from sgps.datasets._shards import PNG_COLUMN
 from sgps.datasets.decoding import (
     DEFAULT_LIMITS,
     ImageLimits,
@@ -36,7 +24,7 @@ from sgps.datasets.decoding import (
 from sgps.datasets.preprocessing import shrink_long_side
 from sgps.datasets.records import ROLES, ImageRecord, Source, normalise_sex
 from sgps.datasets.storage import Progress, StoredDataset
-from sgps.errors import ImageError, InputError, StoreError
+from sgps.errors import ImageError, InputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _MAX_REPORTED = 20
@@ -68,73 +56,19 @@ def ingest(
     """
     _check_arguments(source.name, max_side, rows_per_shard)
     target = root / source.name
-    _check_target(target, overwrite)
-    working = _create_working_folder(root, source.name)
-    try:
-        writer = _Writer(working, rows_per_shard)
+    with written_whole(target, overwrite=overwrite) as working:
+        writer = DatasetWriter(working, rows_per_shard)
         _store_images(source, writer, limits, max_side, progress)
         writer.finish(source, max_side)
-        _move_into_place(working, target)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
     return StoredDataset.open(target)
 
 
-@dataclass
-class _Writer:
-    """Collects rows and writes a shard whenever there are enough."""
-
-    folder: Path
-    rows_per_shard: int
-    pending: list[dict[str, Any]] = field(default_factory=list)
-    shards: list[Shard] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    classes: Counter[str] = field(default_factory=Counter)
-    roles: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: dict[str, Any]) -> None:
-        self.pending.append(row)
-        self.digests.append(row_digest(row))
-        self.classes[row["label"]] += 1
-        self.roles[row["role"]] += 1
-        if len(self.pending) == self.rows_per_shard:
-            self._flush()
-
-    def finish(self, source: Source, max_side: int) -> None:
-        if not self.digests:
-            raise InputError(
-                f"dataset {source.name}: no images",
-                expected="at least one image",
-                remedy="check where the source points",
-            )
-        if self.pending:
-            self._flush()
-        description = DatasetDescription(
-            name=source.name,
-            digest=dataset_digest(self.digests),
-            images=len(self.digests),
-            classes=dict(sorted(self.classes.items())),
-            roles=dict(sorted(self.roles.items())),
-            source=type(source).__name__,
-            max_side=max_side,
-            created_by=f"sgps {_version()}",
-            shards=tuple(self.shards),
-        )
-        try:
-            write_description(self.folder, description)
-        except OSError as error:
-            raise _cannot_write(self.folder, error) from error
-
-    def _flush(self) -> None:
-        try:
-            self.shards.append(write_shard(self.folder, len(self.shards), self.pending))
-        except OSError as error:
-            raise _cannot_write(self.folder, error) from error
-        self.pending = []
-
-
 def _store_images(
-    source: Source, writer: _Writer, limits: ImageLimits, max_side: int, progress: Progress | None
+    source: Source,
+    writer: DatasetWriter,
+    limits: ImageLimits,
+    max_side: int,
+    progress: Progress | None,
 ) -> None:
     total = len(source)
     bad: list[str] = []
@@ -243,61 +177,3 @@ def _check_arguments(name: str, max_side: int, rows_per_shard: int) -> None:
             f"max_side {max_side}, rows_per_shard {rows_per_shard}",
             expected="at least 16 pixels and at least 1 row",
         )
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not os.path.lexists(target):
-        return
-    if not (target / DESCRIPTION_FILE).is_file() or target.is_symlink():
-        raise StoreError(
-            f"{target} exists and is not a dataset",
-            expected="a free name",
-            remedy="choose another name or move it away",
-        )
-    if not overwrite:
-        raise StoreError(
-            f"dataset {target} exists already",
-            expected="a free name",
-            remedy="choose another name, or overwrite it (sgps ingest --overwrite)",
-        )
-
-
-def _create_working_folder(root: Path, name: str) -> Path:
-    working = root / f".{name}.{secrets.token_hex(6)}.partial"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        working.mkdir()
-    except OSError as error:
-        raise _cannot_write(root, error) from error
-    return working
-
-
-def _move_into_place(working: Path, target: Path) -> None:
-    replaced = working.with_suffix(".replaced")
-    try:
-        if target.exists():
-            target.rename(replaced)
-        try:
-            working.rename(target)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(target)
-            raise
-    except OSError as error:
-        raise _cannot_write(target, error) from error
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path}: cannot be written ({error.strerror or error})",
-        expected="a folder with room and permission to write",
-        remedy="choose another folder",
-    )
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("sgps")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -116,12 +115,7 @@ class EpisodeCache:
     def __enter__(self) -> EpisodeCache:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def get(self, key: bytes) -> Prediction | None:

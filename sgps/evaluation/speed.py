@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from sgps.encoders.target_networks import create_target_network
 from sgps.errors import InputError, OperatorError
 from sgps.evaluation.baselines.fine_tuning import FineTuning, fine_tune
-from sgps.evaluation.baselines.iterative import OrderedSupport
+from sgps.evaluation.baselines.ordered_support import OrderedSupport
 from sgps.evaluation.benchmark_data import Progress
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs

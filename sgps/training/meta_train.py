@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from sgps.datasets.descriptions import DescriptionLibrary
 from sgps.datasets.storage import StoredDataset
 from sgps.encoders.text import load_text_encoder
-from sgps.episodes import sample_episode
 from sgps.synthesizer.checkpoint import save_generator
 from sgps.synthesizer.generator import Generator
 from sgps.synthesizer.hypernetwork import Hypernetwork
@@ -30,10 +28,11 @@ from sgps.training.averaging import average_of
 from sgps.training.config import MetaTrainingConfig
 from sgps.training.image_bank import ImageBank, data_digest, digest_run
 from sgps.training.losses import EpisodeLoss
-from sgps.training.optimisation import build_optimiser, learning_factor
+from sgps.training.optimisation import build_optimiser, learning_factor, take_step
 from sgps.training.pools import build_pools, build_validation_pools
 from sgps.training.priors import fit_head_priors
 from sgps.training.state import load_state, save_state
+from sgps.training.token_statistics import standardise_tokens
 from sgps.training.validation import ValidationScores, validate, validation_episodes
 
 MetricSink = Callable[[Mapping[str, float], int], None]
@@ -148,7 +147,13 @@ class MetaTrainingRun:
         self.hypernetwork.to(self.device)
         self._loss_of = EpisodeLoss(config, self.hypernetwork, self.bank, self.pools)
         if config.generator.task_codes:
-            self._standardise_tokens()
+            standardise_tokens(
+                self.hypernetwork,
+                self.bank,
+                self.pools,
+                spec=self._loss_of.equal_spec,
+                seed=config.seed + 2,
+            )
         if config.compile:
             self.hypernetwork.compile_query_pass()
         self.optimiser = build_optimiser(self.hypernetwork, config)
@@ -195,14 +200,10 @@ class MetaTrainingRun:
         if progress:
             status = f"loss {loss:.3f}, best {self.progress.best_score:.4f}"
             progress(last, config.episodes, status)
-        crossed = first // config.validate_every != last // config.validate_every
-        if crossed or last == config.episodes:
+        validation_due = last == config.episodes or _crosses(first, last, config.validate_every)
+        if validation_due:
             self._validate(last, metrics)
-        if (
-            crossed
-            or last == config.episodes
-            or first // config.checkpoint_every != last // config.checkpoint_every
-        ):
+        if validation_due or _crosses(first, last, config.checkpoint_every):
             save_state(
                 self.folder,
                 self._state,
@@ -223,20 +224,14 @@ class MetaTrainingRun:
 
     def _step(self, numbers: range) -> float:
         config = self.config
-        factor = learning_factor(numbers[0] // config.episodes_per_step, config)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak_rate"] * factor
-        self.optimiser.zero_grad(set_to_none=True)
-        total = 0.0
-        for number in numbers:
-            loss = self._loss_of(number) / len(numbers)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss.detach())
-        parameters = [p for group in self.optimiser.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-        self.optimiser.step()
+        loss = take_step(
+            self.optimiser,
+            (self._loss_of(number) / len(numbers) for number in numbers),
+            factor=learning_factor(numbers[0] // config.episodes_per_step, config),
+            clip_norm=config.clip_norm,
+        )
         self.average.update_parameters(self.hypernetwork.generator)
-        return total
+        return loss
 
     def _validate(self, episode: int, metrics: MetricSink | None) -> None:
         with self._averaged() as hypernetwork:
@@ -266,23 +261,8 @@ class MetaTrainingRun:
         scores = validate(hypernetwork, self.bank, self.validation_set)
         train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         self._losses.clear()
-        progress = self.progress
-        progress.history.append(
-            {
-                "episode": episode,
-                "train_loss": None if math.isnan(train_loss) else train_loss,
-                "accuracy": scores.accuracy,
-                "loss": scores.loss,
-                "by_dataset": dict(scores.by_dataset),
-            }
-        )
-        if scores.accuracy > progress.best_score:
-            progress.best_score = scores.accuracy
-            progress.best_episode = episode
-            progress.stale_validations = 0
-            progress.best_sha256 = self._save_best(scores)
-        else:
-            progress.stale_validations += 1
+        if self.progress.record_validation(episode, scores, train_loss):
+            self.progress.best_sha256 = self._save_best(scores)
         if metrics:
             values = {"validation/accuracy": scores.accuracy, "validation/loss": scores.loss}
             if not math.isnan(train_loss):
@@ -310,18 +290,7 @@ class MetaTrainingRun:
             "episodes": self.progress.best_episode,
         }
 
-    @torch.no_grad()
-    def _standardise_tokens(self, count: int = 64) -> None:
-        """Set the token statistics from the first ``count`` episodes' support images."""
-        encoder = self.hypernetwork.generator.task_encoder
-        hypernetwork = self.hypernetwork.to(self.device)
-        rows: list[Tensor] = []
-        for number in range(count):
-            episode = sample_episode(
-                self.pools, self._loss_of.equal_spec, seed=self.config.seed + 2, number=number
-            )
-            images = self.bank.episode(episode, with_texts=False).support[:4]
-            rows.append(torch.cat(hypernetwork.network(hypernetwork.normalise(images)), 1))
-        features = torch.cat(rows).float()
-        encoder.feature_mean.copy_(features.mean(dim=0))
-        encoder.feature_std.copy_(features.std(dim=0).clamp_min(1e-3))
+
+def _crosses(first: int, last: int, every: int) -> bool:
+    """Whether a multiple of ``every`` lies in (first, last]."""
+    return first // every != last // every

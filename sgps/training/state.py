@@ -6,6 +6,7 @@ a kill while writing costs the episodes since the one before, never the run.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from sgps.errors import InputError, IntegrityError, UnknownNameError
 from sgps.synthesizer.sealed import read_sealed, write_sealed
+from sgps.training.validation import ValidationScores
 
 STATE_FORMAT = "sgps-training-state-1"
 _KEPT = 2
@@ -40,6 +42,31 @@ class RunProgress:
     best_sha256: str = ""
     stale_validations: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+
+    def record_validation(
+        self, episode: int, scores: ValidationScores, train_loss: float = math.nan
+    ) -> bool:
+        """Enter a validation after so many episodes; return whether it is the best so far.
+
+        train_loss: mean since the last validation; NaN, where there is none, is kept as null.
+        """
+        self.history.append(
+            {
+                "episode": episode,
+                "train_loss": None if math.isnan(train_loss) else train_loss,
+                "accuracy": scores.accuracy,
+                "loss": scores.loss,
+                "by_dataset": dict(scores.by_dataset),
+            }
+        )
+        best = scores.accuracy > self.best_score
+        if best:
+            self.best_score = scores.accuracy
+            self.best_episode = episode
+            self.stale_validations = 0
+        else:
+            self.stale_validations += 1
+        return best
 
 
 def save_state(

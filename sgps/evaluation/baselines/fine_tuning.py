@@ -5,7 +5,6 @@ Shapes: S support images, N classes, D features over the taps that a head reads.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,21 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sgps.evaluation.baselines.iterative import (
-    FROZEN_STATISTICS,
+from sgps.evaluation.baselines.adapted import (
     Adapted,
-    OrderedSupport,
-    Start,
-    TapHead,
-    Taps,
-    balanced_loss,
-    describe,
-    frozen_taps,
     network_taps,
-    start_head,
-    take_step,
+    predict_on_frozen_taps,
+)
+from sgps.evaluation.baselines.gradient_steps import (
+    FROZEN_STATISTICS,
+    balanced_loss,
+    descend,
+    describe,
     trainable_copy,
 )
+from sgps.evaluation.baselines.ordered_support import OrderedSupport
+from sgps.evaluation.baselines.tap_head import Start, TapHead, Taps, start_head
 from sgps.evaluation.features import VIEWS, TapBank, view_of
 from sgps.evaluation.methods import EpisodeInputs, Prediction
 from sgps.synthesizer.tapped_network import TappedNetwork
@@ -89,28 +87,21 @@ def fine_tune(
     head = start_head(
         taps, class_S, settings.start, first_tap=settings.first_tap, scale=settings.start_scale
     ).trainable()
-    rates = (settings.body_rate, settings.head_rate)
     groups: list[dict[str, Any]] = [
-        {"params": list(network.parameters())},
-        {"params": head.parameters()},
+        {"params": list(network.parameters()), "lr": settings.body_rate},
+        {"params": head.parameters(), "lr": settings.head_rate},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
     random = support.random()
-    losses = []
-    with torch.enable_grad():
-        for step in range(settings.steps):
-            _set_rates(optimiser, rates, step / settings.steps)
-            picked = torch.randperm(len(images), generator=random)[: settings.batch]
-            picked = picked.to(images.device)
-            inputs = base.normalise(augment(images[picked], random))
-            loss = balanced_loss(head.logits(network(inputs)), class_S[picked])
-            losses.append(take_step(optimiser, loss))
+
+    def loss_of_batch() -> Tensor:
+        picked = torch.randperm(len(images), generator=random)[: settings.batch]
+        picked = picked.to(images.device)
+        inputs = base.normalise(augment(images[picked], random))
+        return balanced_loss(head.logits(network(inputs)), class_S[picked])
+
+    losses = descend(optimiser, loss_of_batch, settings.steps, cosine=True)
     return network.requires_grad_(False), head, losses
-
-
-def _set_rates(optimiser: torch.optim.Optimizer, rates: tuple[float, ...], share: float) -> None:
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
-        group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 @dataclass
@@ -217,6 +208,7 @@ class HeadOnly:
 
     Attributes
     ----------
+    base: the body.
     steps: of AdamW, each on all rows.
     rate: learning rate of the first step; it falls to 0 along a cosine.
     weight_decay: of all weights.
@@ -252,19 +244,19 @@ class HeadOnly:
             taps, class_S, self.start, first_tap=self.first_tap, scale=self.start_scale
         ).trainable()
         rows_SD = head.rows(taps)
-        optimiser = torch.optim.AdamW(head.parameters(), weight_decay=self.weight_decay)
-        losses = []
-        with torch.enable_grad():
-            for step in range(self.steps):
-                _set_rates(optimiser, (self.rate,), step / self.steps)
-                losses.append(take_step(optimiser, balanced_loss(head.score(rows_SD), class_S)))
+        optimiser = torch.optim.AdamW(
+            head.parameters(), lr=self.rate, weight_decay=self.weight_decay
+        )
+        losses = descend(
+            optimiser,
+            lambda: balanced_loss(head.score(rows_SD), class_S),
+            self.steps,
+            cosine=True,
+        )
         return head, losses
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
         """Train the head on the support's views, then score the queries."""
-        support = OrderedSupport.of(episode)
-        taps = frozen_taps(self.base, episode.pool, support.rows_S, self.views)
-        begin = time.perf_counter()
-        head, _ = self.adapt(taps, support.class_S.repeat(self.views))
-        seconds = time.perf_counter() - begin + len(taps[0]) * self.base.seconds_per_image
-        return Adapted(head, seconds).score(self.base, support, episode, self.temperature)
+        return predict_on_frozen_taps(
+            self.adapt, self.base, episode, views=self.views, temperature=self.temperature
+        )

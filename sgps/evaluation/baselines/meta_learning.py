@@ -14,20 +14,16 @@ from typing import Any, ClassVar
 
 import torch
 
-from sgps.evaluation.baselines.iterative import (
+from sgps.evaluation.baselines.adapted import Adapted, predict_on_frozen_taps
+from sgps.evaluation.baselines.gradient_steps import (
     FROZEN_STATISTICS,
-    Adapted,
-    OrderedSupport,
-    Start,
-    TapHead,
-    Taps,
     balanced_loss,
+    descend,
     describe,
-    frozen_taps,
-    start_head,
-    take_step,
     trainable_copy,
 )
+from sgps.evaluation.baselines.ordered_support import OrderedSupport
+from sgps.evaluation.baselines.tap_head import Start, TapHead, Taps, start_head
 from sgps.evaluation.features import VIEWS, TapBank
 from sgps.evaluation.methods import EpisodeInputs, Prediction
 from sgps.synthesizer.tapped_network import TappedNetwork
@@ -39,6 +35,7 @@ class Anil:
 
     Attributes
     ----------
+    base: the body.
     steps, rate: of gradient descent on the whole support.
     start, start_scale, first_tap: where the head begins, what it reads; see :func:`start_head`.
     views: support views that it is adapted to.
@@ -72,20 +69,14 @@ class Anil:
         ).trainable()
         rows_SD = head.rows(taps)
         optimiser = torch.optim.SGD(head.parameters(), lr=self.rate)
-        losses = []
-        with torch.enable_grad():
-            for _ in range(self.steps):
-                losses.append(take_step(optimiser, balanced_loss(head.score(rows_SD), class_S)))
+        losses = descend(optimiser, lambda: balanced_loss(head.score(rows_SD), class_S), self.steps)
         return head, losses
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
         """Adapt the head to the support, then score the queries."""
-        support = OrderedSupport.of(episode)
-        taps = frozen_taps(self.base, episode.pool, support.rows_S, self.views)
-        begin = time.perf_counter()
-        head, _ = self.adapt(taps, support.class_S.repeat(self.views))
-        seconds = time.perf_counter() - begin + len(taps[0]) * self.base.seconds_per_image
-        return Adapted(head, seconds).score(self.base, support, episode, self.temperature)
+        return predict_on_frozen_taps(
+            self.adapt, self.base, episode, views=self.views, temperature=self.temperature
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +85,7 @@ class Maml:
 
     Attributes
     ----------
+    base: the body.
     steps: of gradient descent on the whole support.
     body_rate, head_rate: learning rates.
     start, start_scale, first_tap: where the head begins, what it reads; see :func:`start_head`.
@@ -140,11 +132,9 @@ class Maml:
                 {"params": head.parameters(), "lr": self.head_rate},
             ]
         )
-        losses = []
-        with torch.enable_grad():
-            for _ in range(self.steps):
-                loss = balanced_loss(head.logits(network(inputs)), class_S)
-                losses.append(take_step(optimiser, loss))
+        losses = descend(
+            optimiser, lambda: balanced_loss(head.logits(network(inputs)), class_S), self.steps
+        )
         return network.requires_grad_(False), head, losses
 
     def predict(self, episode: EpisodeInputs) -> Prediction:

@@ -26,14 +26,19 @@ def untrained_base(name: str = "public") -> TapBank:
 
 @cache
 def drawn_episode(
-    shots: tuple[int, ...] = (2, 2, 2), texts: tuple[str, ...] = (), queries: int = 3
+    shots: tuple[int, ...] = (2, 2, 2),
+    texts: tuple[str, ...] = (),
+    queries: int = 3,
+    *,
+    noise: int = 120,
+    brightness: int = 60,
 ) -> EpisodeInputs:
-    """Noise of 32 px, brighter in channel c for class c."""
+    """Noise of 32 px, below a value, and brighter by another in channel c for class c."""
     rng = np.random.default_rng(0)
     per_class = max(shots) + queries
     labels = np.repeat(np.arange(len(shots)), per_class)
-    pool = rng.integers(0, 120, size=(len(labels), 3, 32, 32), dtype=np.uint8)
-    pool[np.arange(len(labels)), labels] += 60
+    pool = rng.integers(0, noise, size=(len(labels), 3, 32, 32), dtype=np.uint8)
+    pool[np.arange(len(labels)), labels] += brightness
     rows = np.arange(len(labels)).reshape(len(shots), per_class)
     return EpisodeInputs(
         class_names=tuple("abc"[: len(shots)]),

@@ -5,37 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from frozen_example import drawn_episode, untrained_base
 from scipy.spatial.distance import cdist
 
 from sgps.evaluation.baselines.centroids import NearestCentroid
 from sgps.evaluation.baselines.easyfsl_methods import easyfsl_baselines
 from sgps.evaluation.features import VIEWS, TapBank
 from sgps.evaluation.methods import EpisodeInputs
-from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network
-
-TARGET = "tf_efficientnet_lite0"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def base() -> TapBank:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_tapped_network(TARGET, pretrained=False)
-    return TapBank("meta", network, "0" * 64, InputNormalisation(TARGET))
+    return untrained_base("meta")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def episode() -> EpisodeInputs:
-    """Noise, 32 px, a little brighter in channel c for class c; 2 shots, 20 queries a class."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 22)
-    pool = rng.integers(0, 200, size=(66, 3, 32, 32), dtype=np.uint8)
-    pool[np.arange(66), labels] += 10
-    rows = np.arange(66).reshape(3, 22)
-    return EpisodeInputs(
-        ("a", "b", "c"), ("",) * 3, pool, tuple(rows[:, :2]), rows[:, 2:].reshape(-1)
-    )
+    """Noise, a little brighter in channel c for class c; 2 shots, 20 queries a class."""
+    return drawn_episode(queries=20, noise=200, brightness=10)
 
 
 def test_protonet_ranks_as_our_nearest_centroid_and_scipys_distances(base, episode):

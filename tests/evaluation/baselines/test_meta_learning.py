@@ -4,35 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from sgps.evaluation.baselines.iterative import OrderedSupport, frozen_taps, start_head
+from sgps.evaluation.baselines.adapted import frozen_taps
 from sgps.evaluation.baselines.meta_learning import Anil, Maml
+from sgps.evaluation.baselines.ordered_support import OrderedSupport
+from sgps.evaluation.baselines.tap_head import start_head
 from sgps.evaluation.features import TapBank
-from sgps.evaluation.methods import EpisodeInputs
 from sgps.synthesizer.sealed import digest_tensors
-from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network
-
-TARGET = "tf_efficientnet_lite0"
-
-
-@pytest.fixture(scope="module")
-def base() -> TapBank:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_tapped_network(TARGET, pretrained=False)
-    return TapBank("public", network, "0" * 64, InputNormalisation(TARGET))
-
-
-@pytest.fixture(scope="module")
-def episode() -> EpisodeInputs:
-    """Noisy flat images, 32 px: class c is bright in channel c; 2 shots, 3 queries a class."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(3), 5)
-    pool = rng.integers(0, 60, size=(15, 3, 32, 32), dtype=np.uint8)
-    pool[np.arange(15), labels] += 150
-    rows = np.arange(15).reshape(3, 5)
-    return EpisodeInputs(
-        ("a", "b", "c"), ("",) * 3, pool, tuple(rows[:, :2]), rows[:, 2:].reshape(-1)
-    )
 
 
 def methods(base: TapBank) -> list:
@@ -67,28 +44,6 @@ def test_maml_that_leaves_the_body_is_anil(base, episode):
     np.testing.assert_allclose(
         maml.predict(episode).probs_QN, anil.predict(episode).probs_QN, atol=1e-4
     )
-
-
-@pytest.mark.parametrize("number", range(2))
-def test_plain_colours_are_told_apart(base, episode, number):
-    prediction = methods(base)[number].predict(episode)
-    assert prediction.probs_QN.dtype == np.float64
-    np.testing.assert_allclose(prediction.probs_QN.sum(1), 1)
-    np.testing.assert_array_equal(prediction.probs_QN.argmax(1), np.repeat([0, 1, 2], 3))
-    assert prediction.seconds > 0
-    assert prediction.query_seconds > 0
-
-
-@pytest.mark.parametrize("number", range(2))
-def test_order_of_classes_and_images_changes_nothing(base, episode, number):
-    order = [1, 2, 0]
-    reordered = replace(
-        episode,
-        class_names=tuple(episode.class_names[place] for place in order),
-        support_rows=tuple(episode.support_rows[place][::-1] for place in order),
-    )
-    expected = methods(base)[number].predict(episode).probs_QN[:, order]
-    np.testing.assert_array_equal(methods(base)[number].predict(reordered).probs_QN, expected)
 
 
 @pytest.mark.parametrize("number", range(2))
