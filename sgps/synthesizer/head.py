@@ -24,6 +24,10 @@ TEXT_TRUST = 0.5
 with those of other classes."""
 
 
+SMALLEST_PENALTY = 1e-9
+"""Of the ridge, so that images which are all alike still have a solution."""
+
+
 @dataclass(frozen=True)
 class SupportLabels:
     """Which class each support image belongs to.
@@ -179,7 +183,7 @@ def solve_head(
     kernel_SS = white_SD @ white_SD.T
     penalty_S = parameters.log_ridge.exp() / (labels.weights_S * rows_SD.shape[0])
     if parameters.whitening is not None:
-        penalty_S = penalty_S * kernel_SS.diagonal().mean()
+        penalty_S = penalty_S * kernel_SS.diagonal().mean().clamp_min(SMALLEST_PENALTY)
     kernel_SS = kernel_SS + torch.diag(penalty_S)
     prior_SN = rows_SD @ prior_ND.T
     if parameters.text_evidence:

@@ -39,11 +39,13 @@ class Synthesis:
     tensors: every tensor of the target's body, by its state-dict name.
     head: the linear head over the taps.
     codes: the generator's own words for the task.
+    support_taps: (S, D_t) for each tap, from which the head was solved.
     """
 
     tensors: dict[str, Tensor]
     head: LinearHead
     codes: GeneratedCodes
+    support_taps: tuple[Tensor, ...]
 
 
 class Hypernetwork(nn.Module):
@@ -91,8 +93,9 @@ class Hypernetwork(nn.Module):
         if self.config.task_codes:
             return self._generate_with_codes(self.normalise(images), labels, texts_NF)
         tensors = self.shared_body()
-        head = self.head_of(self.support_taps(tensors, images), labels, texts_NF)
-        return Synthesis(tensors, head, self.generator.shared_codes(texts_NF))
+        taps = self.support_taps(tensors, images)
+        head = self.head_of(taps, labels, texts_NF)
+        return Synthesis(tensors, head, self.generator.shared_codes(texts_NF), taps)
 
     def shared_body(self, share: float | None = None) -> dict[str, Tensor]:
         """Every tensor of the body before any task is seen; ``share`` is of the deltas."""
@@ -135,7 +138,7 @@ class Hypernetwork(nn.Module):
             tensors[f"{name}.running_mean"] = statistics.means[name]
             tensors[f"{name}.running_var"] = statistics.variances[name]
         head = solve_head(support_taps, labels, codes.head, unit_rows=self.config.unit_rows)
-        return Synthesis(tensors, head, codes)
+        return Synthesis(tensors, head, codes, support_taps)
 
     def compile_query_pass(self, backend: str = "inductor") -> None:
         """Compile the pass over query images, where most of a training step is spent.

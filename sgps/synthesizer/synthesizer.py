@@ -13,11 +13,13 @@ from torch import Tensor
 
 from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
+from sgps.synthesizer.abstention import abstention_threshold
 from sgps.synthesizer.checkpoint import find_generator, load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
 from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.head import SupportLabels
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
+from sgps.synthesizer.influence import influence_by_image, support_influence
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.task import ClassSupport, Task
 
@@ -113,6 +115,8 @@ class Synthesizer:
         texts_NF = self.encode_texts([support.description for support in canonical.classes])
         with torch.inference_mode():
             synthesis = self.hypernetwork.generate(images, labels, texts_NF)
+            seconds = time.perf_counter() - started
+            judgement = _judge(task, synthesis, labels)
         order = torch.tensor(canonical.position, device=self.device)
         return SynthesizedClassifier(
             synthesis.tensors,
@@ -121,7 +125,7 @@ class Synthesizer:
             architecture=self.architecture,
             resolution=self.resolution,
             taps=self.hypernetwork.network.taps,
-            details=self._details(synthesis, labels, time.perf_counter() - started),
+            details=self._details(synthesis, labels, seconds) | judgement,
             codes=codes_to_tensors(synthesis.codes) if self.hypernetwork.config.task_codes else {},
             device=self.device,
         )
@@ -160,6 +164,17 @@ class Synthesizer:
             "share_of_deltas": float(codes.gates_L.mean()),
             "statistics_mixing_mean": float(codes.mixing_L.mean()),
         }
+
+
+def _judge(task: Task, synthesis: Synthesis, labels: SupportLabels) -> dict[str, Any]:
+    """What the support says of itself: the influence of each image, when rather not to answer."""
+    found = support_influence(synthesis.support_taps, labels, synthesis.head, synthesis.codes.head)
+    return {
+        "abstention_threshold": abstention_threshold(found.scores_SN, labels, found.temperature),
+        "influence": [
+            [image.to_dict() for image in images] for images in influence_by_image(task, found)
+        ],
+    }
 
 
 def _number(value: Tensor | None) -> float | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgps.synthesizer import Hypernetwork
+from sgps.synthesizer import ClassSupport, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head import LinearHead, SupportLabels, solve_head
 from sgps.synthesizer.tapped_network import tap_widths
 from sgps.synthesizer.weight_plan import Rule
@@ -191,3 +192,10 @@ def test_texts_move_the_head(exact: Hypernetwork, widths: tuple[int, ...]) -> No
         head_of(exact, taps, CLASS_S, given) for given in (texts, torch.zeros_like(texts))
     )
     assert not torch.allclose(described.weight_ND, bare.weight_ND)
+
+
+def test_images_that_are_all_alike_still_make_a_classifier() -> None:
+    black = [np.zeros((side, side, 3), dtype=np.uint8) for side in (64, 96)]
+    task = Task("alike", tuple(ClassSupport(f"c{n}", (image,)) for n, image in enumerate(black)))
+    classifier = Synthesizer(build_hypernetwork(trained=True, task_codes=False)).synthesize(task)
+    np.testing.assert_allclose(classifier.predict_proba(black), 0.5, atol=1e-6)
