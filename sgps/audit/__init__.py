@@ -1,11 +1,13 @@
 """The append-only ledger: who did what, when, from which bytes; and requests on their way in."""
 
 from sgps.audit._chain import LedgerEntry, Verification, canonical_json
+from sgps.audit.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from sgps.audit.ledger import Ledger
 from sgps.audit.outbox import Outbox, OutboxRow, RequestState
 from sgps.audit.record_keys import RecordKeys, seal_digest, seal_record
 
 __all__ = [
+    "Checkpoint",
     "Ledger",
     "LedgerEntry",
     "Outbox",
@@ -14,6 +16,8 @@ __all__ = [
     "RequestState",
     "Verification",
     "canonical_json",
+    "read_checkpoint",
     "seal_digest",
     "seal_record",
+    "write_checkpoint",
 ]

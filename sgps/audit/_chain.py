@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sgps.errors import InputError
+from sgps.errors import InputError, IntegrityError
 
 FIRST_PREVIOUS_DIGEST = "0" * 64
 
@@ -45,12 +45,23 @@ class LedgerEntry:
 
     @classmethod
     def from_row(cls, row: StoredRow) -> LedgerEntry:
+        """The entry of a row. Raises IntegrityError where its record is no JSON object."""
+        try:
+            record = json.loads(row.record)
+        except (TypeError, ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise IntegrityError(
+                f"ledger entry {row.number} was altered: its record cannot be read",
+                expected="the record as it was written",
+                remedy="run: sgps audit verify",
+            )
         return cls(
             number=row.number,
             time=row.time,
             kind=row.kind,
             subject=row.subject,
-            record=json.loads(row.record),
+            record=record,
             previous_digest=row.previous_digest,
             digest=row.digest,
         )
@@ -112,11 +123,17 @@ def verify_rows(rows: Iterable[StoredRow]) -> Verification:
 
 
 def _fault(row: StoredRow, *, expected_number: int, head: str) -> str:
+    if row.number < expected_number:
+        return f"an entry numbered {row.number} stands where entry {expected_number} belongs"
     if row.number != expected_number:
         return f"entry {expected_number} is missing (the next one is {row.number})"
     if row.previous_digest != head:
         return f"entry {row.number} does not follow from the entry before it"
     fields = (row.number, row.time, row.kind, row.subject, row.record, row.previous_digest)
-    if entry_digest(*fields) != row.digest:
-        return f"entry {row.number} was altered: its digest does not match its fields"
-    return ""
+    try:
+        matches = entry_digest(*fields) == row.digest
+    except InputError:  # a field is not even text
+        matches = False
+    return (
+        "" if matches else f"entry {row.number} was altered: its digest does not match its fields"
+    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from sgps.errors import StoreError
 
-_BUSY_MILLISECONDS = 10_000
+BUSY_SECONDS = 10.0
 _CONNECT_SECONDS = 5
 _ADVISORY_LOCK = 0x5347_5053  # "SGPS"
 WRITING = {"sgps_writes": True}
@@ -49,32 +51,38 @@ def describe(url: URL) -> str:
     return f"{url.drivername.split('+')[0]}://{place}/{url.database or ''}"
 
 
-def open_engine(url: URL) -> Engine:
+def open_engine(url: URL, *, writable: bool = True, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """An engine whose write transactions are durable and never interleave.
 
     SQLite: WAL, synchronous=FULL, ``BEGIN IMMEDIATE``. PostgreSQL: an advisory lock for the
-    length of a write transaction. A transaction writes where the connection carries ``WRITING``.
+    length of a write transaction. A transaction writes where the connection carries ``WRITING``;
+    it waits ``busy_seconds`` for the one before it. With ``writable=False`` nothing is made or
+    changed.
 
     Raises
     ------
-    StoreError: the folder cannot be made, or the PostgreSQL driver is not installed.
+    StoreError: the folder cannot be made, the file is not there and may not be made, or the
+        PostgreSQL driver is not installed.
     """
+    milliseconds = max(1, round(1000 * busy_seconds))
     if url.drivername == "sqlite":
-        return _open_sqlite(url)
+        return _open_sqlite(url, writable, milliseconds)
+    return _open_postgresql(url, writable, milliseconds)
+
+
+def forget_log(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log, so that deleted values are not left in it.
+
+    Where somebody is reading it stays until the next time. PostgreSQL keeps deleted rows until a
+    VACUUM, and its log and backups as long as the operator says.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
     try:
-        engine = create_engine(
-            url,
-            hide_parameters=True,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8"},
-        )
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            f"{describe(url)}: the PostgreSQL driver is not installed",
-            remedy="run: pip install 'sgps[postgres]'",
-        ) from error
-    event.listen(engine, "begin", _lock_postgresql)
-    return engine
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
 
 
 def one_line_reason(error: BaseException, url: URL) -> str:
@@ -88,8 +96,60 @@ def one_line_reason(error: BaseException, url: URL) -> str:
     return reason
 
 
-def _open_sqlite(url: URL) -> Engine:
-    folder = Path(url.database or "").parent
+def _open_postgresql(url: URL, writable: bool, milliseconds: int) -> Engine:
+    try:
+        # A statement must see what was committed while it waited for the lock.
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            connect_args={"connect_timeout": _CONNECT_SECONDS, "client_encoding": "utf8"},
+            execution_options={} if writable else {"postgresql_readonly": True},
+        )
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"{describe(url)}: the PostgreSQL driver is not installed",
+            remedy="run: pip install 'sgps[postgres]'",
+        ) from error
+
+    def lock(connection: Connection) -> None:
+        if _writes(connection):
+            connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+
+    event.listen(engine, "begin", lock)
+    return engine
+
+
+def _open_sqlite(url: URL, writable: bool, milliseconds: int) -> Engine:
+    path = Path(url.database or "")
+    if writable:
+        _make_folder(path.parent)
+    elif not path.is_file():
+        raise StoreError(f"there is no ledger at {path}", expected="a ledger that was written to")
+    writable = writable and (not path.exists() or _may_write(path))
+    engine = create_engine(
+        url if writable else _read_only(url, path),
+        hide_parameters=True,
+        connect_args={"timeout": milliseconds / 1000},
+    )
+
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        pragmas = [f"busy_timeout={milliseconds}", "foreign_keys=ON"]
+        if writable:
+            # secure_delete: an erased key must not be left in the file's free space.
+            pragmas += ["journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"]
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,23 +157,19 @@ def _open_sqlite(url: URL) -> Engine:
             f"the ledger's folder {folder} cannot be made: {error.strerror}",
             remedy="choose a folder that you may write to (SGPS_HOME or SGPS_LEDGER_URL)",
         ) from error
-    engine = create_engine(
-        url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}
-    )
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
 
 
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _read_only(url: URL, path: Path) -> URL:
+    """The same file for reading; ``immutable`` where nobody can be writing and WAL has no place."""
+    has_log = path.with_name(path.name + "-wal").exists()
+    query = {"uri": "true", "mode": "ro"}
+    if not has_log and not os.access(path.parent, os.W_OK):
+        query["immutable"] = "1"
+    return url.set(database=f"file:{quote(str(path.absolute()))}", query=query)
 
 
 def _writes(connection: Connection) -> bool:
@@ -122,9 +178,3 @@ def _writes(connection: Connection) -> bool:
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
-
-
-def _lock_postgresql(connection: Connection) -> None:
-    if _writes(connection):
-        connection.execute(text(f"SET LOCAL lock_timeout = {_BUSY_MILLISECONDS}"))
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))

@@ -1,10 +1,9 @@
-"""Tables of the ledger, and the triggers that make its entries append-only."""
+"""Tables of the ledger as the newest revision in ``migrations`` leaves them."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     Column,
-    Connection,
     Float,
     ForeignKey,
     Index,
@@ -13,8 +12,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    inspect,
-    text,
 )
 
 METADATA = MetaData()
@@ -71,35 +68,3 @@ RECORD_KEYS = Table(
     Column("record_id", String(64), primary_key=True),
     Column("key", String(64), nullable=False),
 )
-
-# INSERT OR REPLACE deletes without firing the delete trigger, hence the third.
-_SQLITE_TRIGGERS = (
-    """CREATE TRIGGER ledger_entries_no_update BEFORE UPDATE ON ledger_entries
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-    """CREATE TRIGGER ledger_entries_no_delete BEFORE DELETE ON ledger_entries
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-    """CREATE TRIGGER ledger_entries_no_replace BEFORE INSERT ON ledger_entries
-       WHEN EXISTS (SELECT 1 FROM ledger_entries WHERE number >= NEW.number
-                    OR digest = NEW.digest OR previous_digest = NEW.previous_digest)
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-)
-
-_POSTGRESQL_TRIGGERS = (
-    """CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-       $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$""",
-    """CREATE TRIGGER ledger_entries_no_change BEFORE UPDATE OR DELETE ON ledger_entries
-       FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change()""",
-    """CREATE TRIGGER ledger_entries_no_truncate BEFORE TRUNCATE ON ledger_entries
-       FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()""",
-)
-
-
-def create_tables(connection: Connection) -> None:
-    """Create tables and triggers where they are missing, inside the caller's write transaction."""
-    is_new = not inspect(connection).has_table(ENTRIES.name)
-    METADATA.create_all(connection)
-    if not is_new:
-        return
-    is_postgresql = connection.dialect.name == "postgresql"
-    for statement in _POSTGRESQL_TRIGGERS if is_postgresql else _SQLITE_TRIGGERS:
-        connection.execute(text(statement))

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, Select, delete, select
+from sqlalchemy import URL, Connection, Engine, Select, delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from sgps.audit._chain import LedgerEntry, StoredRow, Verification, verify_rows
-from sgps.audit._database import WRITING, describe, one_line_reason, open_engine, parse_url
-from sgps.audit._entries import Terms, append_entry
-from sgps.audit._tables import ENTRIES, TERMS, create_tables
+from sgps.audit._chain import FIRST_PREVIOUS_DIGEST, LedgerEntry, StoredRow, Verification
+from sgps.audit._database import (
+    BUSY_SECONDS,
+    WRITING,
+    describe,
+    forget_log,
+    one_line_reason,
+    open_engine,
+    parse_url,
+)
+from sgps.audit._entries import Terms, append_entry, term_value
+from sgps.audit._schema import is_current, upgrade
+from sgps.audit._tables import ENTRIES, TERMS
+from sgps.audit.checkpoints import Checkpoint, verify_against
 from sgps.audit.outbox import Outbox
 from sgps.audit.record_keys import RecordKeys
-from sgps.errors import StoreError, UnknownNameError
+from sgps.errors import ConflictError, StoreError, UnknownNameError
 
 _WALK_BATCH = 1_000
 
@@ -33,19 +44,29 @@ class Ledger:
         self._url = url
 
     @classmethod
-    def open(cls, url: str) -> Ledger:
-        """Open the ledger at a SQLAlchemy URL, creating folder, tables and triggers where missing.
+    def open(cls, url: str, *, writable: bool = True, busy_seconds: float = BUSY_SECONDS) -> Ledger:
+        """Open the ledger at a SQLAlchemy URL.
+
+        Folder, database and tables are made where they are missing, and tables of an earlier
+        revision are brought to the newest one. Where they are of the newest one already nothing
+        is written, so that a ledger one may only read can be opened as well.
+
+        Parameters
+        ----------
+        writable: False makes and changes nothing, neither now nor later.
+        busy_seconds: how long a write waits for that of another process.
 
         Raises
         ------
-        StoreError: the address is wrong, or the database cannot be reached or written.
+        StoreError: the address is wrong, the database cannot be reached, its tables cannot be
+            brought to the newest revision, or they are of a revision that this code does not know.
         """
         parsed = parse_url(url)
-        ledger = cls(open_engine(parsed), parsed)
+        engine = open_engine(parsed, writable=writable, busy_seconds=busy_seconds)
+        ledger = cls(engine, parsed)
         try:
-            with ledger._transaction(writes=True) as connection:
-                create_tables(connection)
-        except StoreError:
+            ledger._require_current_tables(writable)
+        except BaseException:
             ledger.close()
             raise
         return ledger
@@ -73,6 +94,38 @@ class Ledger:
         StoreError: the database cannot be written; then nothing was added.
         """
         with self._transaction(writes=True) as connection:
+            return append_entry(connection, kind, subject, record, terms or {})
+
+    def append_after(
+        self,
+        kind: str,
+        subject: str,
+        record: Mapping[str, Any],
+        *,
+        expect_newest: int | None,
+        terms: Terms | None = None,
+    ) -> LedgerEntry:
+        """:meth:`append`, where the newest entry of this kind and subject is still the one known.
+
+        Parameters
+        ----------
+        expect_newest: number of that entry; None where there was none.
+
+        Raises
+        ------
+        ConflictError: somebody else added one meanwhile.
+        InputError, StoreError: as :meth:`append`.
+        """
+        newest = select(func.max(ENTRIES.c.number)).where(
+            ENTRIES.c.kind == kind, ENTRIES.c.subject == subject
+        )
+        with self._transaction(writes=True) as connection:
+            found = connection.execute(newest).scalar_one()
+            if found != expect_newest:
+                raise ConflictError(
+                    f"{subject}: somebody else was quicker (ledger entry {found}, kind {kind})",
+                    remedy="look at it again, then decide",
+                )
             return append_entry(connection, kind, subject, record, terms or {})
 
     def check_writable(self) -> None:
@@ -124,7 +177,9 @@ class Ledger:
         """
         query = select(ENTRIES)
         for name, value in terms.items():
-            matching = select(TERMS.c.number).where(TERMS.c.name == name, TERMS.c.value == value)
+            matching = select(TERMS.c.number).where(
+                TERMS.c.name == name, TERMS.c.value == term_value(value)
+            )
             query = query.where(ENTRIES.c.number.in_(matching))
         return self._fetch_newest(query, limit)
 
@@ -138,7 +193,7 @@ class Ledger:
         StoreError: the database cannot be written.
         """
         chosen = delete(TERMS).where(TERMS.c.number == number, TERMS.c.name.in_(names))
-        with self._transaction(writes=True) as connection:
+        with self._transaction(writes=True, erases=True) as connection:
             return int(connection.execute(chosen).rowcount)
 
     @property
@@ -151,15 +206,32 @@ class Ledger:
         """The keys behind the digests of the records."""
         return RecordKeys(self._transaction)
 
-    def verify(self) -> Verification:
+    def verify(self, checkpoint: Checkpoint | None = None) -> Verification:
         """Walk the whole chain and name the first bad entry, if there is one.
+
+        Entries that were cut off at the end are missed only by a ``checkpoint`` that saw them.
 
         Raises
         ------
         StoreError: the database cannot be read.
         """
         with self._transaction() as connection:
-            return verify_rows(_walk(connection))
+            return verify_against(_walk(connection), checkpoint)
+
+    def checkpoint(self) -> Checkpoint:
+        """How far the ledger goes now, to be kept elsewhere.
+
+        Raises
+        ------
+        StoreError: the database cannot be read.
+        """
+        with self._transaction() as connection:
+            columns = select(ENTRIES.c.number, ENTRIES.c.digest).limit(1)
+            newest = connection.execute(columns.order_by(ENTRIES.c.number.desc())).first()
+            oldest = connection.execute(columns.order_by(ENTRIES.c.number)).first()
+        number, digest = newest or (0, FIRST_PREVIOUS_DIGEST)
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        return Checkpoint(number, digest, time, oldest.digest if oldest else FIRST_PREVIOUS_DIGEST)
 
     def close(self) -> None:
         """Close the connections; the ledger opens new ones if it is used again."""
@@ -176,14 +248,29 @@ class Ledger:
     ) -> None:
         self.close()
 
+    def _require_current_tables(self, writable: bool) -> None:
+        with self._transaction() as connection:
+            if is_current(connection):
+                return
+        if not writable:
+            raise StoreError(
+                f"the ledger {self.address} has no tables, or those of an earlier version",
+                remedy="open it once with a command that writes, such as: sgps doctor",
+            )
+        with self._transaction(writes=True) as connection:
+            upgrade(connection)
+
     @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, writes: bool = False, erases: bool = False) -> Iterator[Connection]:
+        """One transaction; with ``erases``, what it deleted leaves the write-ahead log too."""
         try:
             with self._engine.connect() as connection:
                 if writes:
                     connection.execution_options(**WRITING)
                 with connection.begin():
                     yield connection
+            if erases:
+                forget_log(self._engine)
         except (SQLAlchemyError, OSError) as error:
             act = "written" if writes else "read"
             raise StoreError(
@@ -202,16 +289,9 @@ class Ledger:
 
 
 def _walk(connection: Connection) -> Iterator[StoredRow]:
-    last = 0
-    while True:
-        batch = connection.execute(
-            select(ENTRIES)
-            .where(ENTRIES.c.number > last)
-            .order_by(ENTRIES.c.number)
-            .limit(_WALK_BATCH)
-        ).all()
+    query = select(ENTRIES).order_by(ENTRIES.c.number).limit(_WALK_BATCH)
+    batch = connection.execute(query).all()
+    while batch:
         for row in batch:
             yield StoredRow(*row)
-        if len(batch) < _WALK_BATCH:
-            return
-        last = batch[-1].number
+        batch = connection.execute(query.where(ENTRIES.c.number > batch[-1].number)).all()

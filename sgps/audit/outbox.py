@@ -7,60 +7,38 @@ another may take it.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
-from sgps.audit._chain import LedgerEntry, StoredRow, canonical_json
-from sgps.audit._entries import Terms, append_entry
-from sgps.audit._tables import ENTRIES, REQUESTS
-from sgps.errors import ConflictError, InputError, QueueFullError, UnknownNameError
+from sgps.audit._chain import LedgerEntry, canonical_json
+from sgps.audit._entries import NAME_LENGTH, TEXT_LENGTH, Terms, append_entry, require_text
+from sgps.audit._requests import (
+    OPEN_STATES,
+    OutboxRow,
+    RequestState,
+    entry_of_request,
+    find_one,
+    find_required,
+    is_free,
+    seconds_now,
+    to_outbox_row,
+    utc_now,
+)
+from sgps.audit._tables import REQUESTS
+from sgps.errors import ConflictError, QueueFullError
+
+__all__ = ["Outbox", "OutboxRow", "RequestState", "Transaction"]
 
 Transaction = Callable[..., AbstractContextManager[Connection]]
 
-_KEY_LENGTH = 255
 _ERROR_LENGTH = 2_000
-
-
-class RequestState(StrEnum):
-    """How far a request is."""
-
-    ACCEPTED = "accepted"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-_OPEN = (RequestState.ACCEPTED, RequestState.RUNNING)
-
-
-@dataclass(frozen=True)
-class OutboxRow:
-    """One request: its key and content digest, how far it is, and what came of it.
-
-    ``body`` is the request as it was accepted; ``receipt`` is there once it is done; ``error`` says
-    in one line why it failed, or why it waits for another try. Times are UTC in ISO 8601.
-    """
-
-    request_id: str
-    key: str
-    body_digest: str
-    state: RequestState
-    requester: str
-    task: str
-    body: dict[str, Any]
-    attempts: int
-    error: str
-    receipt: dict[str, Any] | None
-    created: str
-    updated: str
+_NOT_DONE = (*OPEN_STATES, RequestState.FAILED)
+_KEPT_OF_RECEIPT = (
+    "request_id", "model_name", "version", "model_uri", "tracking_uri", "run_id", "seconds",
+)  # fmt: skip
 
 
 class Outbox:
@@ -86,49 +64,37 @@ class Outbox:
         ----------
         key: the same for the same request (1 to 255 characters).
         body_digest: of everything that decides what comes out (64 hex digits).
+        request_id: its name from now on (1 to 64 characters).
         limit: requests that may be open at a time.
 
         Raises
         ------
-        ConflictError: the key is that of a request with another content.
+        ConflictError: the key, or the id, is that of a request with another content.
         QueueFullError: ``limit`` requests are open.
-        InputError: the body has no JSON form, or the key a wrong length.
+        InputError: the body has no JSON form, or a text a wrong length.
         StoreError: the database cannot be written.
         """
-        if not 1 <= len(key) <= _KEY_LENGTH:
-            raise InputError(
-                f"the idempotency key has {len(key)} characters",
-                expected=f"1 to {_KEY_LENGTH} characters",
-            )
-        text = canonical_json(dict(body))
+        require_text("idempotency key", key, TEXT_LENGTH)
+        require_text("digest of a request", body_digest, NAME_LENGTH)
+        require_text("id of a request", request_id, NAME_LENGTH)
+        require_text("name of the requester", requester, TEXT_LENGTH, shortest=0)
+        require_text("name of the task", task, TEXT_LENGTH, shortest=0)
+        now = utc_now()
+        row = {
+            "request_id": request_id, "key": key, "body_digest": body_digest,
+            "state": RequestState.ACCEPTED, "requester": requester, "task": task,
+            "body": canonical_json(dict(body)), "attempts": 0, "leased_until": 0.0, "error": "",
+            "receipt": None, "created": now, "updated": now,
+        }  # fmt: skip
+        same = or_(REQUESTS.c.key == key, REQUESTS.c.request_id == request_id)
         with self._transaction(writes=True) as connection:
-            found = _one(connection, REQUESTS.c.key == key)
+            found = find_one(connection, same)
             if found is not None:
-                if found.body_digest != body_digest:
-                    raise ConflictError(
-                        f"the idempotency key {key!r} belongs to another request",
-                        expected="the same content as when the key was first used",
-                        remedy="use a new key for a new request",
-                    )
+                _require_same_content(found, key, body_digest)
                 return found, False
-            waiting = connection.execute(
-                select(func.count()).select_from(REQUESTS).where(REQUESTS.c.state.in_(_OPEN))
-            ).scalar_one()
-            if waiting >= limit:
-                raise QueueFullError(
-                    f"{waiting} requests are waiting",
-                    expected=f"fewer than {limit}",
-                    remedy="try again in a moment",
-                )
-            now = _now()
-            connection.execute(
-                insert(REQUESTS).values(
-                    request_id=request_id, key=key, body_digest=body_digest,
-                    state=RequestState.ACCEPTED, requester=requester, task=task, body=text,
-                    attempts=0, leased_until=0.0, error="", receipt=None, created=now, updated=now,
-                )
-            )  # fmt: skip
-            return _required(connection, request_id), True
+            _require_room(connection, limit)
+            connection.execute(insert(REQUESTS).values(row))
+            return find_required(connection, request_id), True
 
     def get(self, request_id: str) -> OutboxRow:
         """The request of that id.
@@ -139,20 +105,26 @@ class Outbox:
         StoreError: the database cannot be read.
         """
         with self._transaction() as connection:
-            return _required(connection, request_id)
+            return find_required(connection, request_id)
 
     def find_key(self, key: str) -> OutboxRow | None:
         """The request of that key; None where there is none. Raises StoreError."""
         with self._transaction() as connection:
-            return _one(connection, REQUESTS.c.key == key)
+            return find_one(connection, REQUESTS.c.key == key)
 
     def waiting(self, limit: int = 100) -> list[OutboxRow]:
         """Requests that nobody works on, oldest first. Raises StoreError."""
-        return self._select(_is_free(), newest_first=False, limit=limit)
+        query = select(REQUESTS).order_by(REQUESTS.c.created, REQUESTS.c.request_id).limit(limit)
+        with self._transaction() as connection:
+            rows = connection.execute(query.where(is_free(connection))).all()
+        return [to_outbox_row(row) for row in rows]
 
     def recent(self, limit: int = 100) -> list[OutboxRow]:
         """The newest requests, newest first. Raises StoreError."""
-        return self._select(None, newest_first=True, limit=limit)
+        newest_first = (REQUESTS.c.created.desc(), REQUESTS.c.request_id.desc())
+        with self._transaction() as connection:
+            rows = connection.execute(select(REQUESTS).order_by(*newest_first).limit(limit)).all()
+        return [to_outbox_row(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Number of requests in each state. Raises StoreError."""
@@ -164,6 +136,9 @@ class Outbox:
     def claim(self, request_id: str, seconds: float) -> OutboxRow | None:
         """Take a request for ``seconds``; None where it is done, or somebody works on it.
 
+        The row's ``attempts`` names this claim: give it to :meth:`renew`, :meth:`release` and
+        :meth:`fail`, and they do nothing once the lease lapsed and another took the request.
+
         Raises
         ------
         StoreError: the database cannot be written.
@@ -171,31 +146,55 @@ class Outbox:
         with self._transaction(writes=True) as connection:
             taken = connection.execute(
                 update(REQUESTS)
-                .where(REQUESTS.c.request_id == request_id, _is_free())
+                .where(REQUESTS.c.request_id == request_id, is_free(connection))
                 .values(
                     state=RequestState.RUNNING,
                     attempts=REQUESTS.c.attempts + 1,
-                    leased_until=time.time() + seconds,
-                    updated=_now(),
+                    leased_until=seconds_now(connection) + seconds,
+                    updated=utc_now(),
                 )
             )
-            return _required(connection, request_id) if taken.rowcount else None
+            return find_required(connection, request_id) if taken.rowcount else None
 
-    def renew(self, request_id: str, seconds: float) -> None:
-        """Keep a request that one works on for another ``seconds``. Raises StoreError."""
-        self._update(request_id, leased_until=time.time() + seconds)
+    def renew(self, request_id: str, seconds: float, *, attempt: int | None = None) -> bool:
+        """Keep a running request for another ``seconds``; False where it is no longer ours.
 
-    def release(self, request_id: str, error: str) -> None:
-        """Put a request back, to be tried again. Raises StoreError."""
-        self._update(
-            request_id, state=RequestState.ACCEPTED, leased_until=0.0, error=error[:_ERROR_LENGTH]
-        )
+        Raises
+        ------
+        StoreError: the database cannot be written.
+        """
+        ours = _held(request_id, (RequestState.RUNNING,), attempt)
+        with self._transaction(writes=True) as connection:
+            until = seconds_now(connection) + seconds
+            return _change(connection, ours, leased_until=until)
 
-    def fail(self, request_id: str, error: str) -> None:
-        """Give a request up: it will not be tried again. Raises StoreError."""
-        self._update(
-            request_id, state=RequestState.FAILED, leased_until=0.0, error=error[:_ERROR_LENGTH]
-        )
+    def release(self, request_id: str, error: str, *, attempt: int | None = None) -> bool:
+        """Put a request that is not done back, to be tried again; False where it is not ours.
+
+        With ``attempt``, only the request that this claim still holds.
+
+        Raises
+        ------
+        StoreError: the database cannot be written.
+        """
+        return self._close(request_id, RequestState.ACCEPTED, error, attempt)
+
+    def fail(self, request_id: str, error: str, *, attempt: int | None = None) -> bool:
+        """Give a request that is not done up, for good; False where it is not ours.
+
+        With ``attempt``, only the request that this claim still holds.
+
+        Raises
+        ------
+        StoreError: the database cannot be written.
+        """
+        return self._close(request_id, RequestState.FAILED, error, attempt)
+
+    def reopen(self, request_id: str) -> bool:
+        """Accept a failed request again; False where it did not fail. Raises StoreError."""
+        failed = _held(request_id, (RequestState.FAILED,), None)
+        with self._transaction(writes=True) as connection:
+            return _change(connection, failed, state=RequestState.ACCEPTED, error="")
 
     def finish(
         self,
@@ -208,98 +207,91 @@ class Outbox:
     ) -> LedgerEntry:
         """Append the entry and mark the request done, both or neither.
 
-        A request that is done already keeps the entry it has, which is returned.
+        A request that is done already keeps the entry it has, which is returned. One whose lease
+        lapsed, or that was given up in the meantime, is done all the same: its work is there.
 
         Raises
         ------
         UnknownNameError: there is no such request.
-        InputError: the record has no JSON form.
+        InputError: the record or the receipt has no JSON form.
         StoreError: the database cannot be written; then nothing was.
         """
         with self._transaction(writes=True) as connection:
-            row = _required(connection, request_id)
+            row = find_required(connection, request_id)
             if row.state == RequestState.DONE:
-                return _entry_of_request(connection, request_id)
+                return entry_of_request(connection, request_id)
             entry = append_entry(connection, kind, subject, record, terms or {})
-            connection.execute(
-                update(REQUESTS)
-                .where(REQUESTS.c.request_id == request_id)
-                .values(
-                    state=RequestState.DONE,
-                    leased_until=0.0,
-                    error="",
-                    receipt=canonical_json(dict(receipt)),
-                    entry=entry.number,
-                    updated=_now(),
-                )
+            _change(
+                connection,
+                REQUESTS.c.request_id == request_id,
+                state=RequestState.DONE,
+                leased_until=0.0,
+                error="",
+                receipt=canonical_json(dict(receipt)),
+                entry=entry.number,
             )
         return entry
 
     def forget_body(self, request_id: str) -> None:
-        """Empty body, key and digest of a request whose content was erased. Raises StoreError."""
-        self._update(request_id, body="{}", key=f"erased:{request_id}", body_digest="")
+        """Empty a request whose content was erased: body, key, digest, error, what it made.
 
-    def _update(self, request_id: str, **values: Any) -> None:
-        statement = update(REQUESTS).where(
-            REQUESTS.c.request_id == request_id, REQUESTS.c.state != RequestState.DONE
-        )
-        if "body" in values:
-            statement = update(REQUESTS).where(REQUESTS.c.request_id == request_id)
+        Of the receipt the names of request, model and version stay, and empty values in place of
+        the rest. Raises StoreError.
+        """
+        with self._transaction(writes=True, erases=True) as connection:
+            row = find_one(connection, REQUESTS.c.request_id == request_id)
+            if row is None:
+                return
+            kept = {
+                name: value if name in _KEPT_OF_RECEIPT else type(value)()
+                for name, value in (row.receipt or {}).items()
+            }
+            _change(
+                connection,
+                REQUESTS.c.request_id == request_id,
+                body="{}",
+                key=f"erased:{request_id}",
+                body_digest="",
+                error="",
+                receipt=canonical_json(kept) if row.receipt is not None else None,
+            )
+
+    def _close(self, request_id: str, state: RequestState, error: str, attempt: int | None) -> bool:
+        states = _NOT_DONE if attempt is None else (RequestState.RUNNING,)
+        ours = _held(request_id, states, attempt)
+        reason = error.replace("\x00", "").encode("utf-8", "replace").decode()[:_ERROR_LENGTH]
         with self._transaction(writes=True) as connection:
-            connection.execute(statement.values(**values, updated=_now()))
-
-    def _select(
-        self, condition: ColumnElement[bool] | None, *, newest_first: bool, limit: int
-    ) -> list[OutboxRow]:
-        query = select(REQUESTS)
-        if condition is not None:
-            query = query.where(condition)
-        order = (REQUESTS.c.created, REQUESTS.c.request_id)
-        query = query.order_by(*(column.desc() for column in order) if newest_first else order)
-        with self._transaction() as connection:
-            return [_row(found) for found in connection.execute(query.limit(limit)).all()]
+            return _change(connection, ours, state=state, leased_until=0.0, error=reason)
 
 
-def _is_free() -> ColumnElement[bool]:
-    lapsed = and_(REQUESTS.c.state == RequestState.RUNNING, REQUESTS.c.leased_until < time.time())
-    return or_(REQUESTS.c.state == RequestState.ACCEPTED, lapsed)
-
-
-def _one(connection: Connection, condition: ColumnElement[bool]) -> OutboxRow | None:
-    found = connection.execute(select(REQUESTS).where(condition)).first()
-    return _row(found) if found is not None else None
-
-
-def _required(connection: Connection, request_id: str) -> OutboxRow:
-    found = _one(connection, REQUESTS.c.request_id == request_id)
-    if found is None:
-        raise UnknownNameError(
-            f"there is no request {request_id}", remedy="see the newest ones with: sgps requests"
+def _require_same_content(found: OutboxRow, key: str, body_digest: str) -> None:
+    if found.body_digest != body_digest:
+        raise ConflictError(
+            f"the idempotency key {key!r} belongs to another request",
+            expected="the same content as when the key was first used",
+            remedy="use a new key for a new request",
         )
-    return found
 
 
-def _entry_of_request(connection: Connection, request_id: str) -> LedgerEntry:
-    number = select(REQUESTS.c.entry).where(REQUESTS.c.request_id == request_id).scalar_subquery()
-    row = connection.execute(select(ENTRIES).where(ENTRIES.c.number == number)).one()
-    return LedgerEntry.from_row(StoredRow(*row))
+def _require_room(connection: Connection, limit: int) -> None:
+    open_requests = connection.execute(
+        select(func.count()).select_from(REQUESTS).where(REQUESTS.c.state.in_(OPEN_STATES))
+    ).scalar_one()
+    if open_requests >= limit:
+        raise QueueFullError(
+            f"{open_requests} requests are waiting",
+            expected=f"fewer than {limit}",
+            remedy="try again in a moment",
+        )
 
 
-def _row(found: Row[Any]) -> OutboxRow:
-    values = dict(found._mapping)
-    return OutboxRow(
-        **{
-            name: values[name]
-            for name in ("request_id", "key", "body_digest", "requester", "task", "attempts")
-        },
-        state=RequestState(values["state"]),
-        body=json.loads(values["body"]),
-        error=values["error"],
-        receipt=json.loads(values["receipt"]) if values["receipt"] else None,
-        created=values["created"],
-        updated=values["updated"],
-    )
+def _held(
+    request_id: str, states: tuple[RequestState, ...], attempt: int | None
+) -> ColumnElement[bool]:
+    held = (REQUESTS.c.request_id == request_id) & REQUESTS.c.state.in_(states)
+    return held if attempt is None else held & (REQUESTS.c.attempts == attempt)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _change(connection: Connection, chosen: ColumnElement[bool], **values: Any) -> bool:
+    changed = connection.execute(update(REQUESTS).where(chosen).values(**values, updated=utc_now()))
+    return bool(changed.rowcount)

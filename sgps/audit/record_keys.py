@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -16,12 +17,13 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from sgps.audit._chain import canonical_json
+from sgps.audit._entries import NAME_LENGTH, require_text
 from sgps.audit._tables import RECORD_KEYS
 
 KEY_BYTES = 32
 SEALED_SECTIONS = ("inputs", "outputs")
-_DIGEST, _SEALED = "_sha256", "_hmac"
-_NAMES_OF_IMAGES = ("name", "artifact")
+_DIGEST, _SEALED = "sha256", "hmac"
 
 Transaction = Callable[..., AbstractContextManager[Connection]]
 
@@ -37,8 +39,10 @@ class RecordKeys:
 
         Raises
         ------
+        InputError: the id has not 1 to 64 characters.
         StoreError: the database cannot be written.
         """
+        require_text("id of a record", record_id, NAME_LENGTH)
         with self._transaction(writes=True) as connection:
             found = _read(connection, record_id)
             if found is not None:
@@ -60,11 +64,14 @@ class RecordKeys:
     def erase(self, record_id: str) -> bool:
         """Erase the key for good; False where there is none.
 
+        SQLite overwrites it in its files. PostgreSQL keeps it until a VACUUM, and in its log and
+        backups as long as the operator says.
+
         Raises
         ------
         StoreError: the database cannot be written.
         """
-        with self._transaction(writes=True) as connection:
+        with self._transaction(writes=True, erases=True) as connection:
             erased = connection.execute(
                 delete(RECORD_KEYS).where(RECORD_KEYS.c.record_id == record_id)
             )
@@ -80,39 +87,80 @@ def seal_record(audit: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     """The audit record as the ledger keeps it.
 
     Under ``inputs`` and ``outputs`` every ``NAME_sha256`` becomes ``NAME_hmac``; what the files of
-    images were called, and where they are stored, is left out.
+    images were called, and where anything is stored, is left out. Elsewhere a sentence that names
+    the file of an image says which image it is instead.
     """
-    sealed = {name: value for name, value in audit.items() if name not in SEALED_SECTIONS}
+    words = _words_for_files(audit)
+    sealed = {name: _without_files(value, words) for name, value in audit.items()}
     for section in SEALED_SECTIONS:
-        sealed[section] = _seal(audit[section], key)
+        if section in audit:
+            sealed[section] = _seal(audit[section], key)
     return {**sealed, "sealed": True}
 
 
-def _seal(value: Any, key: bytes) -> Any:
+def _words_for_files(audit: Mapping[str, Any]) -> dict[re.Pattern[str], str]:
+    """Patterns of the names of files, the longest first, and what stands for each."""
+    inputs = audit.get("inputs")
+    classes = inputs.get("classes", []) if isinstance(inputs, Mapping) else []
+    words = {
+        str(image["name"]): f"image {number}"
+        for item in classes
+        for number, image in enumerate(item.get("images", []), start=1)
+        if image.get("name")
+    }
+    return {
+        re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)"): words[name]
+        for name in sorted(words, key=lambda name: (-len(name), name))
+    }
+
+
+def _without_files(value: Any, words: Mapping[re.Pattern[str], str]) -> Any:
     if isinstance(value, Mapping):
-        return {
-            **{name: _seal(item, key) for name, item in value.items() if not _is_digest(name)},
-            **{
-                name.removesuffix(_DIGEST) + _SEALED: item and seal_digest(key, str(item))
-                for name, item in value.items()
-                if _is_digest(name)
-            },
-            **({"images": _seal_images(value["images"], key)} if "images" in value else {}),
-        }
+        return {name: _without_files(item, words) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_seal(item, key) for item in value]
+        return [_without_files(item, words) for item in value]
+    if isinstance(value, str) and (" " in value or "." in value):
+        for pattern, word in words.items():
+            value = pattern.sub(word, value)
     return value
 
 
-def _seal_images(images: list[Mapping[str, Any]], key: bytes) -> list[dict[str, Any]]:
-    return [
-        _seal({name: item for name, item in image.items() if name not in _NAMES_OF_IMAGES}, key)
-        for image in images
-    ]
+def _seal(value: Any, key: bytes, *, of_image: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            _sealed_name(name): (
+                _seal_digests(item, key)
+                if _is_digest(name)
+                else _seal(item, key, of_image=of_image or name == "images")
+            )
+            for name, item in value.items()
+            if not _names_a_file(name, of_image)
+        }
+    if isinstance(value, list | tuple):
+        return [_seal(item, key, of_image=of_image) for item in value]
+    return value
+
+
+def _seal_digests(value: Any, key: bytes) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {name: _seal_digests(item, key) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_seal_digests(item, key) for item in value]
+    return seal_digest(key, value if isinstance(value, str) else canonical_json(value))
+
+
+def _names_a_file(name: str, of_image: bool) -> bool:
+    return name == "artifact" or (of_image and name == "name")
 
 
 def _is_digest(name: str) -> bool:
-    return name.endswith(_DIGEST)
+    return name == _DIGEST or name.endswith(f"_{_DIGEST}")
+
+
+def _sealed_name(name: str) -> str:
+    return name.removesuffix(_DIGEST) + _SEALED if _is_digest(name) else name
 
 
 def _read(connection: Connection, record_id: str) -> bytes | None:

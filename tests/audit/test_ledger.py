@@ -5,45 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from tampering import fill, raw_connection, tamper
 
 from sgps.audit import Ledger, canonical_json
-from sgps.audit._database import parse_url
-from sgps.errors import InputError, UnknownNameError
-
-
-@contextmanager
-def raw_connection(url: str) -> Iterator[Connection]:
-    engine = create_engine(parse_url(url))
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def tamper(url: str, *statements: str) -> None:
-    """Change the tables as somebody with full rights could: without the triggers."""
-    with raw_connection(url) as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("ALTER TABLE ledger_entries DISABLE TRIGGER ALL"))
-        else:
-            for name in ("update", "delete", "replace"):
-                connection.execute(text(f"DROP TRIGGER ledger_entries_no_{name}"))
-        for statement in statements:
-            connection.execute(text(statement))
-
-
-def fill(ledger: Ledger, count: int) -> None:
-    for number in range(count):
-        ledger.append("synthesize", f"models:/demo/{number + 1}", {"value": number})
+from sgps.errors import InputError, IntegrityError, UnknownNameError
 
 
 def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
@@ -162,6 +133,69 @@ def test_a_deleted_entry_is_named(ledger: Ledger, ledger_url: str) -> None:
     verification = ledger.verify()
     assert verification.first_bad == 3
     assert "missing" in verification.reason
+
+
+def test_a_field_that_is_no_text_any_more_is_named(ledger: Ledger, ledger_url: str) -> None:
+    fill(ledger, 3)
+    value = "X'00ff'" if ledger_url.startswith("sqlite") else "'{'"
+    tamper(ledger_url, f"UPDATE ledger_entries SET record = {value} WHERE number = 2")
+    assert ledger.verify().first_bad == 2
+    with pytest.raises(IntegrityError, match="entry 2 was altered"):
+        ledger.get(2)
+
+
+def test_swapped_entries_are_named(ledger: Ledger, ledger_url: str) -> None:
+    fill(ledger, 4)
+    tamper(
+        ledger_url,
+        "UPDATE ledger_entries SET number = 99 WHERE number = 2",
+        "UPDATE ledger_entries SET number = 2 WHERE number = 3",
+        "UPDATE ledger_entries SET number = 3 WHERE number = 99",
+    )
+    verification = ledger.verify()
+    assert verification.first_bad == 2
+    assert "does not follow" in verification.reason
+
+
+def test_an_entry_before_the_first_is_named(ledger: Ledger, ledger_url: str) -> None:
+    fill(ledger, 2)
+    tamper(
+        ledger_url,
+        """INSERT INTO ledger_entries VALUES (-3, 't', 'k', 's', '{}', 'previous', 'digest')""",
+    )
+    assert "numbered -3" in ledger.verify().reason
+
+
+def test_a_long_chain_is_walked_to_its_end(
+    ledger: Ledger, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sgps.audit.ledger._WALK_BATCH", 3)
+    fill(ledger, 9)
+    assert ledger.verify().entries == 9
+    tamper(ledger_url, "UPDATE ledger_entries SET kind = 'x' WHERE number = 9")
+    assert ledger.verify().first_bad == 9
+
+
+@pytest.mark.parametrize("terms", [{"n" * 65: "v"}, {"": "v"}, {"n": "a\x00"}, {"n": ["\ud800"]}])
+def test_a_term_that_cannot_be_stored_is_refused(ledger: Ledger, terms: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="term"):
+        ledger.append("s", "one", {}, terms=terms)
+    assert ledger.entries() == []
+
+
+def test_a_long_term_is_found_by_its_whole_value(ledger: Ledger) -> None:
+    ledger.append("s", "one", {}, terms={"task": "x" * 300})
+    assert len(ledger.find(task="x" * 300)) == 1
+
+
+def test_forgotten_terms_find_nothing_and_the_chain_stays(ledger: Ledger) -> None:
+    ledger.append("s", "one", {}, terms={"image": ["aa", "bb"], "person": "p", "task": "t"})
+    ledger.append("s", "two", {}, terms={"image": "aa"})
+    assert ledger.forget_terms(1, ["image", "person"]) == 3
+    assert ledger.forget_terms(1, ["image", "person"]) == 0
+    assert [entry.number for entry in ledger.find(image="aa")] == [2]
+    assert [entry.number for entry in ledger.find(task="t")] == [1]
+    assert ledger.verify().passed
 
 
 def test_an_entry_rewritten_with_a_fitting_digest_breaks_the_next(

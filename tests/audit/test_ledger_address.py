@@ -52,12 +52,9 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert (tmp_path / "ledger.db").read_bytes().startswith(b"this is no database")
 
 
-def test_a_ledger_that_somebody_else_keeps_locked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sgps.audit._database._BUSY_MILLISECONDS", 100)
+def test_a_ledger_that_somebody_else_keeps_locked(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.db"
-    with Ledger.open(url) as ledger:
+    with Ledger.open(url, busy_seconds=0.1) as ledger:
         blocker = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="locked"):
