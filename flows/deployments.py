@@ -1,7 +1,8 @@
 """Deployments: synthesis on demand, retraining on a schedule.
 
-``python -m flows.deployments`` serves both until it is stopped; ``PREFECT_API_URL`` names the
-Prefect server, and ``PREFECT_RUNNER_POLL_FREQUENCY=1`` makes answers quick.
+``python -m flows.deployments`` serves both until it is stopped, or only the first with
+``--on-demand-only``; ``PREFECT_API_URL`` names the Prefect server, and
+``PREFECT_RUNNER_POLL_FREQUENCY=1`` makes answers quick.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ WEEKLY = "0 3 * * 0"
 PARAMETERS = "retrain"
 
 
-def build_deployments(retraining: RetrainRequest, cron: str = WEEKLY) -> list[RunnerDeployment]:
-    """Both deployments; ``cron`` says when to retrain, in UTC."""
+def build_deployments(
+    retraining: RetrainRequest | None, cron: str = WEEKLY
+) -> list[RunnerDeployment]:
+    """Synthesis on demand and, unless it is None, ``retraining`` whenever ``cron`` says, in UTC."""
     on_demand: Any = synthesize.to_deployment(
         name="on-demand",
         description="Synthesize and register a classifier for one request.",
         tags=["sgps"],
     )
+    if retraining is None:
+        return [on_demand]
     scheduled: Any = retrain.to_deployment(
         name="scheduled",
         description="Validate, train, evaluate; promote only what is measurably better.",
@@ -53,15 +58,22 @@ def main() -> int:
     )
     add_params_argument(parser, PARAMETERS)
     parser.add_argument("--cron", default=WEEKLY, help="when to retrain (UTC)")
+    parser.add_argument(
+        "--on-demand-only", action="store_true", help="do not retrain; --params is not read"
+    )
     options = parser.parse_args()
     try:
         require_server()
-        values = read_section(Path(options.params), PARAMETERS)
-        serve(*build_deployments(parse_request(RetrainRequest, values), options.cron))
+        retraining = None if options.on_demand_only else _read_retraining(Path(options.params))
+        serve(*build_deployments(retraining, options.cron))
     except SgpsError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _read_retraining(path: Path) -> RetrainRequest:
+    return parse_request(RetrainRequest, read_section(path, PARAMETERS))
 
 
 if __name__ == "__main__":

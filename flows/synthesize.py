@@ -3,105 +3,59 @@
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.running import run_script
 from flows.scripts import make_parser
 from flows.steps import step
-from flows.versions import FLOW_VERSIONS
-from sgps.registry import ModelPackage, RegisteredVersion
-from sgps.service import synthesis
+from flows.versions import FLOW_VERSIONS, TASK_VERSIONS
+from sgps.service.exactly_once import Submission, finish_request, submit
 from sgps.service.parameters import read_synthesis_request
 from sgps.service.provenance import FlowIdentity
 from sgps.service.requests import SynthesisRequest
-from sgps.service.support import DecodedSupport
-from sgps.service.synthesis import CheckedRequest, Synthesized
+from sgps.service.synthesis import SynthesisReceipt
 from sgps.service.versions import STEP_VERSIONS
 from sgps.service.workspace import Workspace, open_workspace
-from sgps.settings import Settings, load_settings, override_settings
+from sgps.settings import load_settings, override_settings
 
 
-@step("check_request", version=STEP_VERSIONS["check_request"])
-def check_request(request: SynthesisRequest, settings: Settings) -> CheckedRequest:
-    """Check what depends on settings and files."""
-    return synthesis.check_request(request, settings)
+@step("submit_request", version=TASK_VERSIONS["submit_request"])
+def submit_request(request: SynthesisRequest, workspace: Workspace, key: str | None) -> Submission:
+    """Check and decode the request, and accept it, unless it was before."""
+    return submit(request, workspace, key=key, progress=_tell)
 
 
-@step("check_stores", version=STEP_VERSIONS["register_model"], retried=True)
-def check_stores(workspace: Workspace) -> None:
-    """See that registry and ledger can be written before anything is made."""
-    workspace.check_writable()
-
-
-@step("decode_support", version=STEP_VERSIONS["decode_support"])
-def decode_support(checked: CheckedRequest, settings: Settings) -> DecodedSupport:
-    """Decode the support images."""
-    return synthesis.decode_support(checked, settings)
-
-
-@step("synthesize_weights", version=STEP_VERSIONS["synthesize_weights"])
-def synthesize_weights(
-    checked: CheckedRequest, support: DecodedSupport, settings: Settings
-) -> Synthesized:
-    """Load the generator and synthesize the classifier."""
-    return synthesis.synthesize_weights(checked, support, synthesis.load_synthesizer(settings))
-
-
-@step("assemble_record", version=STEP_VERSIONS["assemble_record"])
-def assemble_record(
-    checked: CheckedRequest,
-    support: DecodedSupport,
-    made: Synthesized,
-    seconds: dict[str, float],
-    identity: FlowIdentity,
-) -> ModelPackage:
-    """Join classifier, support, texts and audit record."""
-    return synthesis.assemble_record(checked, support, made, seconds=seconds, flow=identity)
-
-
-@step("register_model", version=STEP_VERSIONS["register_model"], retried=True)
-def register_model(package: ModelPackage, workspace: Workspace) -> RegisteredVersion:
-    """Register the next version of the task's model."""
-    return synthesis.register_model(package, workspace.registry)
-
-
-@step("record_in_ledger", version=STEP_VERSIONS["record_in_ledger"])
-def record_in_ledger(
-    package: ModelPackage, registered: RegisteredVersion, workspace: Workspace
-) -> None:
-    """Append the act to the ledger; where that fails, the version is taken back (no retry)."""
-    synthesis.record_in_ledger(package, registered, workspace.ledger, workspace.registry)
+@step("process_request", version=TASK_VERSIONS["process_request"], retried=True)
+def process_request(
+    request_id: str, workspace: Workspace, identity: FlowIdentity
+) -> SynthesisReceipt:
+    """Synthesize, register and record what was accepted, or wait for whoever does."""
+    return finish_request(request_id, workspace, flow=identity, progress=_tell)
 
 
 @flow(name="synthesize", version=FLOW_VERSIONS["synthesize"])
-def synthesize(request: SynthesisRequest, generator: str = "") -> dict[str, Any]:
-    """Check, decode, synthesize, register, record; returns the receipt."""
-    started = time.perf_counter()
+def synthesize(request: SynthesisRequest, generator: str = "", key: str = "") -> dict[str, Any]:
+    """Synthesize a classifier, register it and record it; returns the receipt.
+
+    The same request gives the same version. ``key``: your own idempotency key; none, and the
+    content of the request is its key.
+    """
     settings = load_settings()
     if generator:
         settings = override_settings(settings, generator=generator)
-    checked = check_request(request, settings)
     with open_workspace(settings) as workspace:
-        check_stores(workspace)
-        support = decode_support(checked, settings)
-        made = synthesize_weights(checked, support, settings)
-        seconds = {"until_synthesized": time.perf_counter() - started}
-        package = assemble_record(checked, support, made, seconds, _identity())
-        registered = register_model(package, workspace)
-        record_in_ledger(package, registered, workspace)
-    return {
-        "request_id": checked.request_id,
-        **asdict(registered),
-        "weights_sha256": made.classifier.weights_sha256,
-        "seconds": round(time.perf_counter() - started, 6),
-        "warnings": list(support.warnings),
-    }
+        sent = submit_request(request, workspace, key or None)
+        receipt = process_request(sent.request_id, workspace, _identity())
+    return {**receipt.to_dict(), "warnings": list(sent.warnings)}
+
+
+def _tell(step_name: str) -> None:
+    get_run_logger().info(step_name)
 
 
 def _identity() -> FlowIdentity:

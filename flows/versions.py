@@ -11,7 +11,7 @@ FLOW_VERSIONS = {
     "evaluate": "1",
     "meta_train": "1",
     "retrain": "1",
-    "synthesize": "1",
+    "synthesize": "2",
     "validate_data": "1",
 }
 
@@ -21,7 +21,9 @@ TASK_VERSIONS = {
     "decide_promotion": "1",
     "index_episodes": "1",
     "ingest_dataset": "1",
+    "process_request": "1",
     "read_digests": "1",
+    "submit_request": "1",
     "train_generator": "1",
     "write_report": "1",
 }

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from sgps.cli import benchmarking, data, demonstration, diagnosis, learning, models, records
+from sgps.cli import (
+    benchmarking,
+    data,
+    demonstration,
+    diagnosis,
+    hosting,
+    learning,
+    models,
+    queue,
+    records,
+    reviewing,
+)
 from sgps.cli.output import COMMAND_LINE
 from sgps.errors import SgpsError
 from sgps.settings import apply_offline_defaults
@@ -50,7 +61,10 @@ def _root(
         raise typer.Exit(2)
 
 
-for _group in (demonstration, data, learning, benchmarking, models, records, diagnosis):
+for _group in (
+    demonstration, hosting, data, learning, benchmarking, models, queue, records, reviewing,
+    diagnosis,
+):  # fmt: skip
     _group.add_commands(app)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,15 +93,20 @@ def synthesize(
         str | None, typer.Option(help="Generator: name or path; default: SGPS_GENERATOR.")
     ] = None,
     device: DeviceOption = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Idempotency key; default: the same request gives the same version."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Synthesize a classifier and register it.
 
     The request is a task file (task, requester, purpose, classes: name, description, images), or
     a folder with a folder of images a class. The model is registered with its support images,
-    texts, card and audit record.
+    texts, card and audit record. The same request, sent again, gives the same version. While the
+    registry is down, a request is accepted; sgps reconcile finishes it.
     """
-    from sgps.service import open_workspace, synthesize_request
+    from sgps.service import open_workspace, synthesize_once
     from sgps.service.parameters import read_synthesis_request
     from sgps.settings import load_settings, override_settings
 
@@ -107,7 +115,7 @@ def synthesize(
         task_path, settings, task=task, requester=requester, purpose=purpose
     )
     with open_workspace(settings) as workspace:
-        receipt = synthesize_request(request, workspace, progress=None if json else say)
+        receipt = synthesize_once(request, workspace, key=key, progress=None if json else say)
     for warning in receipt.warnings:
         say(f"warning: {warning}")
     facts = _public_facts(receipt)
@@ -123,28 +131,80 @@ def _public_facts(receipt: SynthesisReceipt) -> dict[str, object]:
 
 
 def predict(
-    model_uri: Annotated[str, typer.Argument(help="models:/<name>/<version>.")],
+    model_uri: Annotated[
+        str,
+        typer.Argument(
+            help="models:/<name>/<version>, models:/<name>@approved or runs:/<id>/model."
+        ),
+    ],
     images: Annotated[list[str], typer.Argument(help="Image files.")],
+    who: Annotated[
+        str | None,
+        typer.Option(help="Who predicts, for the ledger; default: SGPS_REQUESTER or login name."),
+    ] = None,
+    record_access: Annotated[
+        bool,
+        typer.Option(
+            "--record-access/--no-record-access", help="Keep in the ledger that the model was used."
+        ),
+    ] = True,
     json: JsonFlag = False,
 ) -> None:
-    """Classify images with a registered model."""
+    """Classify images with a registered model.
+
+    Warns of a model that is not approved, and refuses one whose bytes are not those recorded.
+    """
     from sgps.service import predict_images
+    from sgps.service.parameters import name_of_user
     from sgps.settings import load_settings
 
-    predictions = predict_images(model_uri, images, load_settings())
+    settings = load_settings()
+    name = name_of_user(settings) if who is None else who
+    with _warnings_said():
+        predictions = predict_images(
+            model_uri, images, settings, who=name, record_access=record_access
+        )
     if json:
         write_json({"predictions": [prediction.to_dict() for prediction in predictions]})
         return
     rows = [
-        [item.image, item.label, f"{item.probabilities[item.label]:.3f}"] for item in predictions
+        [
+            item.image,
+            item.label,
+            f"{item.probabilities[item.label]:.3f}",
+            "not sure" if item.abstains else "",
+        ]
+        for item in predictions
     ]
-    write_result(format_rows(["image", "label", "probability"], rows))
+    write_result(format_rows(["image", "label", "probability", "note"], rows))
+
+
+@contextlib.contextmanager
+def _warnings_said() -> Iterator[None]:
+    """What prediction warns of, one line each for the person who waits."""
+    handler = _SayingHandler(logging.WARNING)
+    log = logging.getLogger("sgps.prediction")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _SayingHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def models(
     name: Annotated[str | None, typer.Argument(help="Model; default: all.")] = None,
     requester: Annotated[str | None, typer.Option(help="Only those asked for by this one.")] = None,
     task: Annotated[str | None, typer.Option(help="Only those of the task of this title.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Only draft, pending_review, approved, rejected or archived ones."),
+    ] = None,
+    generator: Annotated[str | None, typer.Option(help="Only those of this generator.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     json: JsonFlag = False,
 ) -> None:
@@ -152,7 +212,7 @@ def models(
     from sgps.service import open_workspace
     from sgps.settings import load_settings
 
-    wanted = {"requester": requester, "task": task}
+    wanted = {"requester": requester, "task": task, "state": state, "generator": generator}
     tags = {tag: value for tag, value in wanted.items() if value is not None}
     with open_workspace(load_settings()) as workspace:
         found = workspace.registry.search(model_name=name, tags=tags, limit=limit)
@@ -160,10 +220,18 @@ def models(
         write_json([asdict(version) for version in found])
         return
     rows = [
-        [one.model_uri, one.created, one.requester, one.generator, one.weights_sha256[:12]]
+        [
+            one.model_uri,
+            one.created,
+            one.requester,
+            one.state.replace("_", " "),
+            one.generator,
+            one.weights_sha256[:12],
+        ]
         for one in found
     ]
-    write_result(format_rows(["model", "created", "requester", "generator", "weights"], rows))
+    header = ["model", "created", "requester", "state", "generator", "weights"]
+    write_result(format_rows(header, rows))
 
 
 def export(

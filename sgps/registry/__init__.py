@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sgps.registry._request_runs import RequestRun
     from sgps.registry.card import render_card
     from sgps.registry.mlflow_registry import ModelRegistry
     from sgps.registry.naming import model_name_for, support_artifact_names
@@ -18,6 +19,7 @@ _MODULES = {
     "ModelPackage": "package",
     "ModelRegistry": "mlflow_registry",
     "RegisteredVersion": "versions",
+    "RequestRun": "_request_runs",
     "SupportImage": "package",
     "VersionSummary": "versions",
     "model_name_for": "naming",
@@ -30,6 +32,7 @@ __all__ = [
     "ModelPackage",
     "ModelRegistry",
     "RegisteredVersion",
+    "RequestRun",
     "SupportImage",
     "VersionSummary",
     "model_name_for",

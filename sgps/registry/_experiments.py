@@ -26,3 +26,14 @@ def find_experiment(client: MlflowClient, name: str, artifact_folder: Path | Non
         if error.error_code != ALREADY_EXISTS:
             raise
     return find_experiment(client, name, artifact_folder)
+
+
+def mark_experiment(client: MlflowClient, experiment_id: str) -> None:
+    """Write the experiment's format tag, which proves that the store can be written.
+
+    Another process may write it first at the same moment; then it is written again.
+    """
+    try:
+        client.set_experiment_tag(experiment_id, "sgps.format", "1")
+    except MlflowException:
+        client.set_experiment_tag(experiment_id, "sgps.format", "1")

@@ -112,10 +112,12 @@ def _write_support(support: tuple[SupportImage, ...], folder: Path) -> None:
     for image in support:
         (folder / image.artifact).parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(2) as pool:
-        for image, data in zip(
-            support, pool.map(lambda image: encode_png(image.pixels), support), strict=True
-        ):
+        for image, data in zip(support, pool.map(_png, support), strict=True):
             (folder / image.artifact).write_bytes(data)
+
+
+def _png(image: SupportImage) -> bytes:
+    return image.png or encode_png(image.pixels)
 
 
 def _texts(package: ModelPackage) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -14,30 +14,56 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sgps.datasets.decoding import encode_png
+from sgps.registry._card_facts import (
+    ImageFacts,
+    benchmark,
+    calibration,
+    checks,
+    datasets,
+    image_facts,
+    people,
+    rows_of,
+    training,
+)
+from sgps.registry._labels import abstention_threshold
 from sgps.registry.package import ModelPackage, SupportImage
 
 THUMBNAIL_SIDE = 144
 SHOWN_IMAGES = 12
-_LONGEST_CELL = 600
-_SHOWN_ELSEWHERE = ("generator", "generator_sha256", "device", "seconds")
+_SHOWN_ELSEWHERE = (
+    "generator", "generator_sha256", "device", "seconds", "temperature", "abstention_threshold",
+    "influence",
+)  # fmt: skip
 
 
 def render_card(package: ModelPackage) -> str:
     """HTML of the card of ``package``; every text of the request is escaped.
 
     At most 12 images a class are shown, as PNG thumbnails with a long side of 144 pixels; the
-    digests of all of them are listed.
+    digests of all of them are listed. Fields that the audit record lacks read as not known.
     """
+    audit = package.audit
+    details = package.classifier.details
+    lineage = audit["generator"]["lineage"] or {}
+    images = image_facts(audit, details)
     return _template().render(
         package=package,
-        audit=package.audit,
-        classes=[_class_content(package, name) for name in package.classifier.class_names],
-        moment=_moment(package.audit["when"]["synthesized"]),
-        details=_rows(_without(package.classifier.details, _SHOWN_ELSEWHERE)),
-        lineage=_rows(package.audit["generator"]["lineage"] or {}),
-        seconds=_rows(package.audit["seconds"]),
-        steps=_rows(package.audit["flow"]["steps"]),
-        libraries=package.audit["environment"]["libraries"],
+        audit=audit,
+        people=people(audit),
+        calibration=calibration(audit, details),
+        abstains=abstention_threshold(details, audit) is not None,
+        classes=[_class_content(package, name, images) for name in package.classifier.class_names],
+        has_image_facts=bool(images),
+        checks=checks(audit),
+        warnings=_warnings(audit),
+        moment=_moment(audit["when"]["synthesized"]),
+        details=rows_of(_without(details, _SHOWN_ELSEWHERE)),
+        benchmark=benchmark(lineage),
+        lineage=training(lineage),
+        datasets=datasets(lineage),
+        seconds=rows_of(audit["seconds"]),
+        steps=rows_of(audit["flow"]["steps"]),
+        libraries=audit["environment"]["libraries"],
     )
 
 
@@ -53,15 +79,24 @@ def _template() -> Template:
     return environment.get_template("card.html.j2")
 
 
-def _class_content(package: ModelPackage, name: str) -> dict[str, Any]:
+def _class_content(
+    package: ModelPackage, name: str, facts: Mapping[tuple[str, int], ImageFacts]
+) -> dict[str, Any]:
     images = package.support_of(name)
     return {
         "name": name,
         "description": package.texts.get(name, ""),
         "images": images,
+        "facts": [facts[name, n] for n in range(1, len(images) + 1) if (name, n) in facts],
         "shown": [_figure(image, number) for number, image in enumerate(images[:SHOWN_IMAGES], 1)],
         "hidden": max(0, len(images) - SHOWN_IMAGES),
     }
+
+
+def _warnings(audit: Mapping[str, Any]) -> list[str]:
+    """Warnings that no check says already."""
+    said = {check["finding"] for check in checks(audit)}
+    return [str(warning) for warning in audit.get("warnings") or () if warning not in said]
 
 
 def _figure(image: SupportImage, number: int) -> dict[str, Any]:
@@ -85,26 +120,6 @@ def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _without(value: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: item for key, item in value.items() if key not in keys}
-
-
-def _rows(value: Mapping[str, Any]) -> dict[str, str]:
-    """Rows of a table: names without underscores, values in short."""
-    rows = {}
-    for key, item in value.items():
-        text = _in_short(item)
-        shown = text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
-        rows[str(key).replace("_", " ")] = shown
-    return rows
-
-
-def _in_short(item: Any) -> str:
-    if isinstance(item, float):
-        return f"{item:.4g}"
-    if isinstance(item, Mapping):
-        return "; ".join(f"{key}: {_in_short(inner)}" for key, inner in item.items())
-    if isinstance(item, Sequence) and not isinstance(item, str):
-        return ", ".join(_in_short(inner) for inner in item)
-    return "not known" if item is None else str(item)
 
 
 def _moment(time: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sgps.errors import IntegrityError, UnknownNameError
-from sgps.registry._experiments import ALREADY_EXISTS, find_experiment, is_server
+from sgps.registry._experiments import find_experiment, is_server, mark_experiment
 from sgps.registry._labels import run_parameters, search_tags, version_description
 from sgps.registry._mlflow import (
     MlflowClient,
@@ -21,6 +22,7 @@ from sgps.registry._mlflow import (
     download_artifacts,
     get_artifact_repository,
 )
+from sgps.registry._numbering import create_version
 from sgps.registry._package_folder import (
     CLASSIFIER_PATH,
     MODEL_FOLDER,
@@ -34,6 +36,11 @@ from sgps.registry._reachability import (
     quick_failure,
     store_errors,
     without_password,
+)
+from sgps.registry._request_runs import (
+    RequestRun,
+    find_request_runs,
+    read_audit_record,
 )
 from sgps.registry._searching import find_version, search_versions, summarise
 from sgps.registry.naming import model_name_for
@@ -63,6 +70,7 @@ class ModelRegistry:
         self._uri = tracking_uri
         self._artifact_folder = None if is_server(tracking_uri) else artifact_folder
         self._client = open_client(tracking_uri)
+        self._numbering = threading.Lock()
 
     @property
     def tracking_uri(self) -> str:
@@ -84,11 +92,16 @@ class ModelRegistry:
         check_reachable(self._uri)
         if self._artifact_folder is not None:
             check_folder(self._artifact_folder)
-        with store_errors(self._uri), quick_failure():
-            self._client.set_experiment_tag(self._experiment_id, "sgps.format", "1")
+        with store_errors(self._uri), quick_failure(), self._numbering:
+            mark_experiment(self._client, self._experiment_id)
 
-    def register(self, package: ModelPackage) -> RegisteredVersion:
+    def register(
+        self, package: ModelPackage, *, progress: Callable[[str], None] | None = None
+    ) -> RegisteredVersion:
         """Store ``package`` as the next version of its task's model.
+
+        ``progress`` is called with "store_artifacts" once the run is there, and with
+        "create_version" once its artifacts are.
 
         The version appears last, when everything it points to is complete; on any error the run,
         its artifacts and a model made for it are removed again.
@@ -99,12 +112,15 @@ class ModelRegistry:
         """
         name = model_name_for(package.task)
         tags = search_tags(package)
+        told = progress or (lambda _step: None)
         with store_errors(self._uri), tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
             folder = Path(scratch)
             write_documents(package, folder)
             run_id, artifact_uri = self._start_run(package, tags)
             try:
+                told("store_artifacts")
                 self._log_run(package, folder, run_id)
+                told("create_version")
                 version = self._create_version(package, name, tags, run_id, artifact_uri)
             except BaseException:
                 self._discard(name, run_id, artifact_uri)
@@ -128,6 +144,41 @@ class ModelRegistry:
             self._client.delete_model_version(registered.model_name, registered.version)
             artifact_uri = self._client.get_run(registered.run_id).info.artifact_uri
         self._discard(registered.model_name, registered.run_id, artifact_uri)
+
+    def request_runs(self, request_id: str | None = None) -> list[RequestRun]:
+        """What came of a request, or of all requests: runs, with their versions where they have.
+
+        Raises
+        ------
+        StoreError: the store cannot be read.
+        """
+        with store_errors(self._uri):
+            return find_request_runs(
+                self._client, self._experiment_id, self.tracking_uri, request_id
+            )
+
+    def discard(self, run: RequestRun) -> None:
+        """Remove a run with its artifacts and its version, if it has one.
+
+        Raises
+        ------
+        StoreError: the store cannot be written.
+        """
+        if run.version is not None:
+            with store_errors(self._uri):
+                self._client.delete_model_version(run.version.model_name, run.version.version)
+        self._discard(run.model_name, run.run_id, run.artifact_uri)
+
+    def audit_record(self, run_id: str) -> dict[str, Any]:
+        """The ``audit.json`` among the artifacts of a run.
+
+        Raises
+        ------
+        IntegrityError: it is not there, or no JSON mapping.
+        StoreError: the store cannot be read.
+        """
+        with store_errors(self._uri):
+            return read_audit_record(self._client, self._uri, run_id)
 
     def load(self, model_uri: str) -> SynthesizedClassifier:
         """Load ``models:/name/version``, ``models:/name@alias`` or ``runs:/run_id/model``.
@@ -222,21 +273,16 @@ class ModelRegistry:
         run_id: str,
         artifact_uri: str,
     ) -> str:
-        try:
-            self._client.create_registered_model(name, tags={"task": tags["task"]})
-        except MlflowException as error:
-            if error.error_code != ALREADY_EXISTS:
-                raise
         description = version_description(package, run_id=run_id, experiment_id=self._experiment_id)
-        created = self._client.create_model_version(
-            name,
-            source=f"{artifact_uri}/{MODEL_FOLDER}",
-            run_id=run_id,
-            tags=dict(tags),
-            description=description,
-            await_creation_for=0,
-        )
-        return str(created.version)
+        with self._numbering:
+            return create_version(
+                self._client,
+                name,
+                source=f"{artifact_uri}/{MODEL_FOLDER}",
+                run_id=run_id,
+                tags=tags,
+                description=description,
+            )
 
     def _discard(self, name: str, run_id: str, artifact_uri: str) -> None:
         """Remove what a failed registration left; each step is tried whatever the others did."""
@@ -252,5 +298,6 @@ class ModelRegistry:
                 step()
 
     def _delete_model_if_empty(self, name: str) -> None:
-        if not self._client.search_model_versions(f"name = '{name}'", max_results=1):
-            self._client.delete_registered_model(name)
+        with self._numbering:
+            if not self._client.search_model_versions(f"name = '{name}'", max_results=1):
+                self._client.delete_registered_model(name)

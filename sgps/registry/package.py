@@ -18,7 +18,8 @@ class SupportImage:
     """One support image as decoded.
 
     ``pixels`` is uint8 of shape (H, W, 3); ``artifact`` is its path among the run's artifacts;
-    ``name`` is what the request called it.
+    ``name`` is what the request called it; ``png`` are its pixels as a PNG file, where there is
+    one already.
     """
 
     label: str
@@ -27,6 +28,7 @@ class SupportImage:
     artifact: str
     pixel_sha256: str
     file_sha256: str
+    png: bytes | None = None
 
 
 @dataclass(frozen=True, eq=False)

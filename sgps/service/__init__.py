@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sgps.service.exactly_once import Submission, process, status, submit, synthesize_once
+    from sgps.service.identity import RequesterIdentity
     from sgps.service.prediction import Prediction, predict_images
     from sgps.service.provenance import FlowIdentity
     from sgps.service.requests import ClassRequest, SynthesisRequest
@@ -16,11 +18,17 @@ _MODULES = {
     "ClassRequest": "requests",
     "FlowIdentity": "provenance",
     "Prediction": "prediction",
+    "RequesterIdentity": "identity",
+    "Submission": "exactly_once",
     "SynthesisReceipt": "synthesis",
     "SynthesisRequest": "requests",
     "Workspace": "workspace",
     "open_workspace": "workspace",
     "predict_images": "prediction",
+    "process": "exactly_once",
+    "status": "exactly_once",
+    "submit": "exactly_once",
+    "synthesize_once": "exactly_once",
     "synthesize_request": "synthesis",
 }
 
@@ -28,11 +36,17 @@ __all__ = [
     "ClassRequest",
     "FlowIdentity",
     "Prediction",
+    "RequesterIdentity",
+    "Submission",
     "SynthesisReceipt",
     "SynthesisRequest",
     "Workspace",
     "open_workspace",
     "predict_images",
+    "process",
+    "status",
+    "submit",
+    "synthesize_once",
     "synthesize_request",
 ]
 

@@ -80,7 +80,7 @@ def read_synthesis_request(
     ------
     RequestError: the file or folder makes no request.
     """
-    fallback = settings.requester or _login_name()
+    fallback = name_of_user(settings)
     if path.is_dir():
         return SynthesisRequest.from_folder(
             path, requester or fallback, purpose or UNSTATED_PURPOSE, task=task
@@ -88,6 +88,11 @@ def read_synthesis_request(
     return SynthesisRequest.from_yaml(
         path, task=task, requester=requester, purpose=purpose, default_requester=fallback
     )
+
+
+def name_of_user(settings: Settings) -> str:
+    """Who asks where nobody says so: the requester of the settings, or else the login name."""
+    return settings.requester or _login_name()
 
 
 def _login_name() -> str:

@@ -4,103 +4,192 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgps.audit import Ledger
-from sgps.datasets.decoding import read_image
-from sgps.errors import InputError, IntegrityError
-from sgps.registry import VersionSummary
-from sgps.service.synthesis import LEDGER_KIND
+from sgps.datasets.decoding import Pixels, read_image
+from sgps.errors import InputError
+from sgps.service._loading import LoadedModel, load_model, unapproved_warning
+from sgps.service.classifier_cache import ClassifierCache
 from sgps.service.workspace import Workspace, image_limits, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
+__all__ = [
+    "ACCESS_KIND",
+    "ClassifierCache",
+    "LoadedModel",
+    "Prediction",
+    "load_verified",
+    "note_access",
+    "predict_images",
+    "predict_in_workspace",
+    "predict_pixels",
+    "unapproved_warning",
+]
+
+ACCESS_KIND = "access"
 _log = logging.getLogger("sgps.prediction")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Probability of each class for one image; ``label`` is the most probable."""
+    """What a classifier says of one image.
+
+    Attributes
+    ----------
+    image: its path or name.
+    label: the most probable class.
+    probabilities: of each class.
+    state: of the model's review; "" where the ledger does not know the model.
+    abstention_threshold: probability below which it is not sure, in [0, 1]; None where the model
+        has none.
+    """
 
     image: str
     label: str
     probabilities: dict[str, float]
+    state: str = ""
+    abstention_threshold: float | None = None
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the most probable class is not probable enough to be an answer."""
+        threshold = self.abstention_threshold
+        return threshold is not None and self.probabilities[self.label] < threshold
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        return asdict(self)
+        """JSON-able form; whether it abstains only where there is a threshold."""
+        facts: dict[str, Any] = {
+            "image": self.image,
+            "label": self.label,
+            "probabilities": dict(self.probabilities),
+            "state": self.state,
+        }
+        if self.abstention_threshold is not None:
+            facts["abstains"] = self.abstains
+            facts["abstention_threshold"] = self.abstention_threshold
+        return facts
 
 
 def predict_images(
-    model_uri: str, paths: Sequence[str | Path], settings: Settings
+    model_uri: str,
+    paths: Sequence[str | Path],
+    settings: Settings,
+    *,
+    who: str = "",
+    record_access: bool = True,
 ) -> list[Prediction]:
     """Classify the image files at ``paths`` with a registered model, in their order.
+
+    Parameters
+    ----------
+    who: on whose behalf, for the ledger.
+    record_access: whether the ledger keeps that the model was used.
 
     Raises
     ------
     InputError, ImageError: there is no image, or one cannot be decoded.
     UnknownNameError: there is no such model.
-    IntegrityError: weights, class names or settings are not those that the ledger recorded.
-    StoreError: ledger or registry cannot be read.
+    IntegrityError: weights, class names or settings are not those that the ledger recorded, the
+        model was erased, or the alias ``approved`` stands for a version that is not.
+    StoreError: ledger or registry cannot be used.
     """
     with open_workspace(settings) as workspace:
-        return predict_in_workspace(model_uri, paths, workspace)
+        return predict_in_workspace(
+            model_uri, paths, workspace, who=who, record_access=record_access
+        )
 
 
 def predict_in_workspace(
-    model_uri: str, paths: Sequence[str | Path], workspace: Workspace
+    model_uri: str,
+    paths: Sequence[str | Path],
+    workspace: Workspace,
+    *,
+    who: str = "",
+    record_access: bool = True,
+    cache: ClassifierCache | None = None,
 ) -> list[Prediction]:
     """Like :func:`predict_images`, in stores that are open already."""
     if not paths:
         raise InputError("no image to classify", remedy="give at least one image file")
     limits = image_limits(workspace.settings)
-    images = [read_image(Path(path), limits=limits).pixels for path in paths]
-    classifier = load_verified(model_uri, workspace)
-    names = classifier.class_names
+    images = [(str(path), read_image(Path(path), limits=limits).pixels) for path in paths]
+    return predict_pixels(
+        model_uri, images, workspace, who=who, record_access=record_access, cache=cache
+    )
+
+
+def predict_pixels(
+    model_uri: str,
+    images: Sequence[tuple[str, Pixels]],
+    workspace: Workspace,
+    *,
+    who: str = "",
+    record_access: bool = True,
+    cache: ClassifierCache | None = None,
+) -> list[Prediction]:
+    """Like :func:`predict_images`, of names and decoded images, uint8 (H, W, 3) each.
+
+    ``cache``: where loaded classifiers are kept; without one the model is loaded for this call.
+    """
+    load = load_model if cache is None else cache.load
+    loaded = load(model_uri, workspace)
+    if record_access:
+        note_access(loaded, workspace, who=who, act="predict", images=len(images))
+    _warn(loaded)
+    names = loaded.classifier.class_names
+    rows = loaded.classifier.predict_proba([pixels for _, pixels in images])
     return [
         Prediction(
-            image=str(path),
+            image=image,
             label=names[int(row.argmax())],
             probabilities={name: float(value) for name, value in zip(names, row, strict=True)},
+            state=loaded.state.value if loaded.state else "",
+            abstention_threshold=loaded.abstention_threshold,
         )
-        for path, row in zip(paths, classifier.predict_proba(images), strict=True)
+        for (image, _), row in zip(images, rows, strict=True)
     ]
 
 
 def load_verified(model_uri: str, workspace: Workspace) -> SynthesizedClassifier:
-    """Load a registered model; a warning is logged where the ledger does not know it.
+    """Load a registered model; a warning is logged where it is not approved.
 
     Raises
     ------
     UnknownNameError: there is no such model.
-    IntegrityError: the weights are not those that the ledger recorded.
+    IntegrityError: the weights are not those that the ledger recorded, the model was erased, or
+        the alias ``approved`` stands for a version that is not.
     StoreError: ledger or registry cannot be read.
     """
-    summary = workspace.registry.describe(model_uri)
-    classifier = workspace.registry.load(summary.model_uri)
-    recorded = _recorded_outputs(summary, workspace.ledger)
-    if recorded is None:
-        _log.warning("%s is not in the ledger: nobody can say how it was made", summary.model_uri)
-        return classifier
-    found = {
-        "weights_sha256": classifier.weights_sha256,
-        "description_sha256": classifier.description_sha256,
+    loaded = load_model(model_uri, workspace)
+    _warn(loaded)
+    return loaded.classifier
+
+
+def note_access(
+    loaded: LoadedModel, workspace: Workspace, *, act: str, who: str = "", images: int = 0
+) -> None:
+    """Keep in the ledger that a model was used (``act``: predict, export, ...).
+
+    Raises
+    ------
+    StoreError: the ledger cannot be written.
+    """
+    record = {
+        "act": act,
+        "who": who or None,
+        "images": images,
+        "request_id": loaded.version.request_id,
+        "run_id": loaded.version.run_id,
+        "state": loaded.state.value if loaded.state else None,
     }
-    for name, digest in found.items():
-        if recorded[name] != digest:
-            raise IntegrityError(
-                f"{summary.model_uri}: {name} is {digest[:12]}",
-                expected=f"{recorded[name][:12]} as the ledger recorded",
-                remedy="do not use this model; restore its artifacts or synthesize it again",
-            )
-    return classifier
+    terms = {"access_to": loaded.version.request_id} if loaded.version.request_id else {}
+    workspace.ledger.append(ACCESS_KIND, loaded.version.model_uri, record, terms=terms)
 
 
-def _recorded_outputs(summary: VersionSummary, ledger: Ledger) -> dict[str, str] | None:
-    """The digests in the newest entry of this very run; None where there is none."""
-    for entry in reversed(ledger.entries(LEDGER_KIND, summary.model_uri)):
-        if entry.record["registered"]["run_id"] == summary.run_id:
-            return dict(entry.record["audit"]["outputs"])
-    return None
+def _warn(loaded: LoadedModel) -> None:
+    warning = unapproved_warning(loaded)
+    if warning:
+        _log.warning(warning)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sgps.audit import Ledger
 from sgps.errors import StoreError, UnknownNameError
+from sgps.service.sbom import SBOM_FILE, GeneratorComponent, write_sbom
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.checkpoint import find_generator
@@ -67,6 +68,9 @@ def decide_and_promote(
 ) -> PromotionDecision:
     """Promote a candidate that is measurably better, and enter the decision in the ledger.
 
+    A promoted generator carries the decision and a bill of materials of the environment that it
+    was promoted in.
+
     Parameters
     ----------
     candidate: its checkpoint folder.
@@ -76,7 +80,7 @@ def decide_and_promote(
 
     Raises
     ------
-    IntegrityError: the candidate's files are damaged.
+    IntegrityError: the candidate's files are damaged, or the environment cannot be described.
     StoreError: the ledger or the folder of generators cannot be written.
     """
     incumbent = find_incumbent(settings)
@@ -106,7 +110,8 @@ def decide_and_promote(
     with Ledger.open(settings.resolved_ledger_url.get_secret_value()) as ledger:
         ledger.check_writable()
         if promoted:
-            _install(candidate, current_folder(settings), record)
+            generator = GeneratorComponent("generator", candidate_sha256)
+            record["sbom_sha256"] = _install(candidate, current_folder(settings), record, generator)
         ledger.append(LEDGER_KIND, candidate_sha256, record)
     return decision
 
@@ -123,7 +128,10 @@ def _decide(paired: dict[str, float] | None) -> tuple[bool, str]:
     return False, f"not measurably better: {interval}"
 
 
-def _install(candidate: Path, target: Path, record: dict[str, Any]) -> None:
+def _install(
+    candidate: Path, target: Path, record: dict[str, Any], generator: GeneratorComponent
+) -> str:
+    """Put the candidate in place of ``target``; the digest of its bill of materials."""
     mark = secrets.token_hex(6)
     staging = target.with_name(f".{target.name}.{mark}.partial")
     replaced = target.with_name(f".{target.name}.{mark}.replaced")
@@ -131,7 +139,9 @@ def _install(candidate: Path, target: Path, record: dict[str, Any]) -> None:
         staging.mkdir(parents=True)
         for name in ("generator.safetensors", "generator.json"):
             shutil.copyfile(candidate / name, staging / name)
-        (staging / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        sbom_sha256 = write_sbom(staging / SBOM_FILE, generator)
+        text = json.dumps({**record, "sbom_sha256": sbom_sha256}, indent=2) + "\n"
+        (staging / RECORD_FILE).write_text(text, encoding="utf-8")
         if target.exists():
             target.rename(replaced)
         staging.rename(target)
@@ -145,3 +155,4 @@ def _install(candidate: Path, target: Path, record: dict[str, Any]) -> None:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+    return sbom_sha256

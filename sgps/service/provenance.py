@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from sgps.audit import canonical_json
-from sgps.service.requests import SynthesisRequest
+from sgps.datasets.decoding import DecodedImage
+from sgps.service.identity import RequesterIdentity
+from sgps.service.requests import ClassRequest, SynthesisRequest
 from sgps.service.support import DecodedSupport
 from sgps.service.versions import STEP_VERSIONS, SYNTHESIS_VERSION
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
-AUDIT_FORMAT = "sgps-audit-1"
+AUDIT_FORMAT = "sgps-audit-2"
 _LIBRARIES = (
     "sgps", "torch", "torchvision", "timm", "open_clip_torch", "tokenizers", "safetensors",
     "numpy", "scipy", "pillow", "pandas", "mlflow", "prefect", "sqlalchemy", "pydantic", "dvc",
     "great-expectations",
 )  # fmt: skip
+_CALIBRATION = ("temperature", "abstention_threshold")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -31,10 +34,24 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 class FlowIdentity:
     """The flow run that a synthesis belongs to; ``steps`` are the versions of its tasks."""
 
-    name: str = "sgps.service.synthesize_request"
+    name: str = "sgps.service.synthesize_once"
     version: str = SYNTHESIS_VERSION
     run_id: str | None = None
     steps: Mapping[str, str] = field(default_factory=lambda: dict(STEP_VERSIONS))
+
+
+@dataclass(frozen=True)
+class RequestIdentity:
+    """How a request is told from others, and who sent it.
+
+    ``key`` is the caller's idempotency key, None where the content is the key; ``content_sha256``
+    is the digest of the content.
+    """
+
+    request_id: str
+    requester: RequesterIdentity
+    key: str | None
+    content_sha256: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class SynthesisTimes:
 
 def build_audit_record(
     *,
-    request_id: str,
+    identity: RequestIdentity,
     request: SynthesisRequest,
     support: DecodedSupport,
     artifacts: Mapping[str, Sequence[str]],
@@ -69,20 +86,28 @@ def build_audit_record(
 ) -> dict[str, Any]:
     """The JSON-able record; ``artifacts`` holds per class the paths of its support images.
 
-    Texts stand in it by digest and length only, so that the record can outlive them.
+    Texts and persons stand in it by digest only, so that the record can outlive them.
     """
     return {
         "format": AUDIT_FORMAT,
-        "request_id": request_id,
+        "request_id": identity.request_id,
+        "key": identity.key,
         "task": request.task,
-        "who": {"requester": request.requester},
-        "why": {"purpose": request.purpose},
+        "who": {
+            "requester": identity.requester.name,
+            "role": identity.requester.role,
+            "authentication": identity.requester.authentication,
+        },
+        "why": {"purpose": request.purpose, "legal_basis": request.legal_basis},
         "when": {"requested": times.requested, "synthesized": times.synthesized},
         "inputs": {
             "request_sha256": sha256_of_text(canonical_json(request.to_record())),
+            "content_sha256": identity.content_sha256,
             "classes": [
-                _class_record(item.name, item.description, images, artifacts[item.name])
-                for item, images in zip(request.classes, support.images, strict=True)
+                _class_record(item, support.images[number], persons, artifacts[item.name])
+                for number, (item, persons) in enumerate(
+                    zip(request.classes, support.persons, strict=True)
+                )
             ],
         },
         "outputs": {
@@ -93,6 +118,10 @@ def build_audit_record(
             "class_names": list(classifier.class_names),
             "details": dict(classifier.details),
         },
+        "calibration": {
+            name: classifier.details[name] for name in _CALIBRATION if name in classifier.details
+        },
+        "checks": [check.to_dict() for check in support.checks],
         "generator": {
             "name": generator.name,
             "sha256": generator.sha256,
@@ -118,7 +147,7 @@ def build_audit_record(
         "seed": None,
         "device": generator.device,
         "seconds": {name: round(value, 6) for name, value in times.seconds.items()},
-        "warnings": list(support.warnings),
+        "warnings": [check.finding for check in support.checks],
     }
 
 
@@ -186,23 +215,30 @@ def installed_version(name: str) -> str | None:
 
 
 def _class_record(
-    name: str, description: str, images: Sequence[Any], artifacts: Sequence[str]
+    item: ClassRequest,
+    images: Sequence[tuple[str, DecodedImage]],
+    persons: Sequence[str],
+    artifacts: Sequence[str],
 ) -> dict[str, Any]:
     return {
-        "name": name,
-        "description_sha256": sha256_of_text(description),
-        "description_characters": len(description),
+        "name": item.name,
+        "description_sha256": sha256_of_text(item.description),
+        "description_characters": len(item.description),
         "images": [
             {
                 "name": given,
-                "format": image.format,
                 "height": image.pixels.shape[0],
                 "width": image.pixels.shape[1],
-                "removed": list(image.removed),
+                "deidentification": {
+                    "removed": list(image.removed),
+                    "re_encoded": True,
+                    "format": image.format,
+                },
                 "file_sha256": image.file_sha256,
                 "pixel_sha256": image.pixel_sha256,
+                "person_sha256": sha256_of_text(person) if person else None,
                 "artifact": artifact,
             }
-            for (given, image), artifact in zip(images, artifacts, strict=True)
+            for (given, image), person, artifact in zip(images, persons, artifacts, strict=True)
         ],
     }

@@ -23,6 +23,7 @@ from sgps.service._text_rules import one_line, several_lines
 from sgps.synthesizer.task import MAX_WAYS, MIN_WAYS
 
 MAX_SHOTS = 64
+UNSTATED = "not stated"
 
 Title = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120),
@@ -38,6 +39,13 @@ Purpose = Annotated[
 ]  # fmt: skip
 Description = Annotated[
     str, StringConstraints(strip_whitespace=True), AfterValidator(several_lines)
+]  # fmt: skip
+LegalBasis = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1_000),
+    AfterValidator(several_lines),
+]  # fmt: skip
+Person = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=120), AfterValidator(one_line)
 ]  # fmt: skip
 ImagePath = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value),
@@ -55,6 +63,9 @@ class ClassRequest(BaseModel):
     images: tuple[ImagePath, ...] = Field(
         min_length=1, max_length=MAX_SHOTS, description="Image files, relative to the folder."
     )
+    persons: tuple[Person, ...] = Field(
+        default=(), description="A pseudonym of the person in each image, or nothing at all."
+    )
 
 
 class SynthesisRequest(BaseModel):
@@ -69,6 +80,9 @@ class SynthesisRequest(BaseModel):
     task: Title = Field(description="Title of the task; tasks of one title share a model.")
     requester: Title = Field(description="Who asks.")
     purpose: Purpose = Field(description="Why the classifier is wanted.")
+    legal_basis: LegalBasis = Field(
+        default=UNSTATED, description="What allows the use of the images, such as a consent."
+    )
     classes: tuple[ClassRequest, ...] = Field(min_length=MIN_WAYS, max_length=MAX_WAYS)
     folder: Path = Field(default=Path(), description="Folder of relative image paths.")
 
@@ -82,6 +96,17 @@ class SynthesisRequest(BaseModel):
                     f"classes[{index}].name: {item.name!r} is also classes[{other}].name",
                     expected="unique class names",
                     remedy="rename or merge the classes",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_persons(self) -> Self:
+        for index, item in enumerate(self.classes):
+            if item.persons and len(item.persons) != len(item.images):
+                raise RequestError(
+                    f"classes[{index}].persons: {len(item.persons)} for {len(item.images)} images",
+                    expected="one for each image, or none at all",
+                    remedy="add or remove some",
                 )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sgps.datasets.decoding import DecodedImage, ImageLimits, read_image
@@ -21,16 +21,45 @@ class SupportPaths:
     paths: tuple[tuple[Path, ...], ...]
 
 
+@dataclass(frozen=True)
+class SupportCheck:
+    """What a check found in one image, without what the image file is called.
+
+    Attributes
+    ----------
+    check: what was looked for, such as "duplicate" or "near_duplicate".
+    label: class of the image; "" where it concerns several.
+    image: its number in the class as requested, from 1.
+    finding: one line for people, that names class and numbers.
+    """
+
+    check: str
+    label: str
+    image: int
+    finding: str
+
+    def to_dict(self) -> dict[str, str | int]:
+        """JSON-able form."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, eq=False)
 class DecodedSupport:
     """The images of a request as decoded.
 
-    ``images`` holds, per class of the request, what the request called each image and its pixels,
-    duplicates left out; ``warnings`` says in one line each what the requester should know.
+    Attributes
+    ----------
+    images: per class of the request, what the request called each image and its pixels,
+        duplicates left out.
+    persons: per class, a pseudonym of the person in each of these images, "" where none is given.
+    warnings: one line each that the requester should know, with the names of files.
+    checks: the same findings without these names.
     """
 
     images: tuple[tuple[tuple[str, DecodedImage], ...], ...]
-    warnings: tuple[str, ...]
+    persons: tuple[tuple[str, ...], ...]
+    warnings: tuple[str, ...] = ()
+    checks: tuple[SupportCheck, ...] = ()
 
 
 def find_support(request: SynthesisRequest) -> SupportPaths:
@@ -61,42 +90,100 @@ def read_support(
     ImageError: an image cannot be decoded or is not allowed.
     RequestError: the same image is in two classes, or all together are too large.
     """
-    seen: dict[str, tuple[int, str]] = {}
-    warnings: list[str] = []
-    classes: list[tuple[tuple[str, DecodedImage], ...]] = []
+    seen: dict[str, _Place] = {}
+    kept: list[_Kept] = []
+    repeats: list[tuple[_Place, _Place]] = []
     pixels_left = MAX_TOTAL_PIXELS
     for number, (item, paths) in enumerate(zip(request.classes, support.paths, strict=True)):
-        kept: list[tuple[str, DecodedImage]] = []
         for place, (name, path) in enumerate(zip(item.images, paths, strict=True)):
             field = f"classes[{number}].images[{place}]"
             image = _decode(path, limits, field=field)
             pixels_left -= image.pixels.shape[0] * image.pixels.shape[1]
             _require_pixels(pixels_left, field)
-            first = seen.setdefault(image.pixel_sha256, (number, name))
-            if first == (number, name) and name not in dict(kept):
-                kept.append((name, image))
+            here = _Place(number, place, name)
+            first = seen.setdefault(image.pixel_sha256, here)
+            if first == here:
+                kept.append((here, image))
             else:
-                warnings.append(_duplicate(request, first, number, name))
-        classes.append(tuple(kept))
-    warnings.extend(_near_duplicates(request, classes))
-    return DecodedSupport(tuple(classes), tuple(warnings))
+                repeats.append((first, here))
+    found = [_duplicate(request, first, here) for first, here in repeats]
+    found += _near_duplicates(request, kept)
+    return DecodedSupport(
+        tuple(_of_class(kept, number) for number in range(len(request.classes))),
+        tuple(_persons(request, kept, number) for number in range(len(request.classes))),
+        tuple(warning for warning, _ in found),
+        tuple(check for _, check in found),
+    )
 
 
-def _near_duplicates(
-    request: SynthesisRequest, classes: list[tuple[tuple[str, DecodedImage], ...]]
-) -> list[str]:
-    """A warning for each pair of near-duplicates in one class; raises for one in two classes."""
-    listed = [(number, name, image) for number, kept in enumerate(classes) for name, image in kept]
-    warnings = []
-    for first, second in find_repeats([image.pixels for _, _, image in listed]):
-        number, name, _ = listed[second]
-        if listed[first][0] != number:
-            _duplicate(request, listed[first][:2], number, name)
-        warnings.append(
-            f"class {request.classes[number].name!r}: {name} and {listed[first][1]} are almost"
-            " the same image and count as two"
+@dataclass(frozen=True)
+class _Place:
+    """Number of a class, number of an image in it (both from 0), and what the image is called."""
+
+    number: int
+    image: int
+    name: str
+
+
+_Kept = tuple[_Place, DecodedImage]
+_Finding = tuple[str, SupportCheck]
+
+
+def _of_class(kept: list[_Kept], number: int) -> tuple[tuple[str, DecodedImage], ...]:
+    return tuple((place.name, image) for place, image in kept if place.number == number)
+
+
+def _persons(request: SynthesisRequest, kept: list[_Kept], number: int) -> tuple[str, ...]:
+    given = request.classes[number].persons
+    places = [place.image for place, _ in kept if place.number == number]
+    return tuple(given[place] if given else "" for place in places)
+
+
+def _near_duplicates(request: SynthesisRequest, kept: list[_Kept]) -> list[_Finding]:
+    """A finding for each pair of near-duplicates in one class; raises for one in two classes."""
+    findings = []
+    for first, second in find_repeats([image.pixels for _, image in kept]):
+        one, other = kept[first][0], kept[second][0]
+        _require_one_class(request, one, other)
+        findings.append(
+            _finding(
+                request,
+                "near_duplicate",
+                one,
+                other,
+                "{other} and {one} are almost the same image and count as two",
+            )
         )
-    return warnings
+    return findings
+
+
+def _duplicate(request: SynthesisRequest, first: _Place, here: _Place) -> _Finding:
+    _require_one_class(request, first, here)
+    return _finding(
+        request, "duplicate", first, here, "{other} shows the same as {one} and was left out"
+    )
+
+
+def _require_one_class(request: SynthesisRequest, first: _Place, here: _Place) -> None:
+    if first.number != here.number:
+        raise RequestError(
+            f"{first.name} of class {request.classes[first.number].name!r} and {here.name} of"
+            f" class {request.classes[here.number].name!r} are the same image",
+            expected="every image in one class only",
+            remedy="remove it from one of them",
+        )
+
+
+def _finding(
+    request: SynthesisRequest, check: str, one: _Place, other: _Place, words: str
+) -> _Finding:
+    label = request.classes[other.number].name
+    named = words.format(one=one.name, other=other.name)
+    numbered = words.format(one=f"image {one.image + 1}", other=f"image {other.image + 1}")
+    return (
+        f"class {label!r}: {named}",
+        SupportCheck(check, label, other.image + 1, f"class {label!r}: {numbered}"),
+    )
 
 
 def _find_image(folder: Path, file: str, *, field: str) -> Path:
@@ -130,18 +217,3 @@ def _require_pixels(left: int, field: str) -> None:
             expected=f"at most {MAX_TOTAL_PIXELS:,} pixels in one request",
             remedy="shrink the images or give fewer",
         )
-
-
-def _duplicate(request: SynthesisRequest, first: tuple[int, str], number: int, name: str) -> str:
-    other, other_name = first
-    if other != number:
-        raise RequestError(
-            f"{other_name} of class {request.classes[other].name!r} and {name} of class"
-            f" {request.classes[number].name!r} are the same image",
-            expected="every image in one class only",
-            remedy="remove it from one of them",
-        )
-    return (
-        f"class {request.classes[number].name!r}: {name} shows the same as {other_name}"
-        " and was left out"
-    )

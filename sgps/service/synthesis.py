@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sgps.audit import Ledger, LedgerEntry
+from sgps.datasets.decoding import perceptual_hash
 from sgps.errors import RequestError
 from sgps.registry import (
     ModelPackage,
-    ModelRegistry,
     RegisteredVersion,
     SupportImage,
     support_artifact_names,
@@ -21,6 +20,7 @@ from sgps.registry import (
 from sgps.service.provenance import (
     FlowIdentity,
     GeneratorIdentity,
+    RequestIdentity,
     SynthesisTimes,
     build_audit_record,
 )
@@ -36,12 +36,13 @@ LEDGER_KIND = "synthesize"
 
 Result = TypeVar("Result")
 
+_ONE_SYNTHESIS = threading.Lock()
+
 
 @dataclass(frozen=True)
 class CheckedRequest:
-    """A request that was found sound, with the id and time it got, and where its images lie."""
+    """A request that was found sound, when that was, and where its images lie."""
 
-    request_id: str
     requested: str
     request: SynthesisRequest
     paths: SupportPaths
@@ -74,6 +75,11 @@ class SynthesisReceipt:
         """JSON-able form."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> SynthesisReceipt:
+        """The receipt whose :meth:`to_dict` is ``facts``."""
+        return cls(**{**facts, "warnings": tuple(facts["warnings"])})
+
 
 def synthesize_request(
     request: SynthesisRequest,
@@ -83,54 +89,14 @@ def synthesize_request(
     flow: FlowIdentity | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SynthesisReceipt:
-    """Check, decode, synthesize, register and record ``request``.
+    """Another name of :func:`sgps.service.exactly_once.synthesize_once`."""
+    from sgps.service.exactly_once import synthesize_once  # noqa: PLC0415  (it imports this module)
 
-    On any error nothing is left behind: no version, no run, no ledger entry.
-
-    Parameters
-    ----------
-    synthesizer: a loaded generator; by default that of the settings.
-    flow: the flow run this belongs to.
-    progress: called with the name of each step as it begins.
-
-    Raises
-    ------
-    RequestError, ImageError: the request or one of its images is wrong.
-    UnknownNameError, IntegrityError: the generator of the settings cannot be loaded.
-    StoreError: ledger or registry cannot be written.
-    """
-    clock = _Clock(progress)
-    checked = clock.time("check_request", lambda: check_request(request, workspace.settings))
-    clock.time("check_stores", workspace.check_writable)
-    support = clock.time("decode_support", lambda: decode_support(checked, workspace.settings))
-    generator = synthesizer or clock.time(
-        "load_generator", lambda: load_synthesizer(workspace.settings)
-    )
-    made = clock.time("synthesize_weights", lambda: synthesize_weights(checked, support, generator))
-    package = clock.time(
-        "assemble_record",
-        lambda: assemble_record(checked, support, made, seconds=clock.seconds, flow=flow),
-    )
-    registered = clock.time("register_model", lambda: register_model(package, workspace.registry))
-    clock.time(
-        "record_in_ledger",
-        lambda: record_in_ledger(package, registered, workspace.ledger, workspace.registry),
-    )
-    return SynthesisReceipt(
-        request_id=checked.request_id,
-        model_name=registered.model_name,
-        version=registered.version,
-        model_uri=registered.model_uri,
-        tracking_uri=registered.tracking_uri,
-        run_id=registered.run_id,
-        weights_sha256=made.classifier.weights_sha256,
-        seconds=round(clock.elapsed, 6),
-        warnings=support.warnings,
-    )
+    return synthesize_once(request, workspace, synthesizer, flow=flow, progress=progress)
 
 
 def check_request(request: SynthesisRequest, settings: Settings) -> CheckedRequest:
-    """Check what depends on settings and files, and give the request its id.
+    """Check what depends on settings and files.
 
     Raises
     ------
@@ -143,7 +109,7 @@ def check_request(request: SynthesisRequest, settings: Settings) -> CheckedReque
                 expected=f"at most {settings.max_text_characters:,} characters",
                 remedy="shorten it",
             )
-    return CheckedRequest(uuid.uuid4().hex, _now(), request, find_support(request))
+    return CheckedRequest(now(), request, find_support(request))
 
 
 def decode_support(checked: CheckedRequest, settings: Settings) -> DecodedSupport:
@@ -159,12 +125,20 @@ def load_synthesizer(settings: Settings) -> Synthesizer:
 
 
 def synthesize_weights(
-    checked: CheckedRequest, support: DecodedSupport, synthesizer: Synthesizer
+    request: SynthesisRequest, support: DecodedSupport, synthesizer: Synthesizer
 ) -> Synthesized:
-    """Synthesize every weight of the classifier. Raises RequestError."""
-    classes = zip(checked.request.classes, support.images, strict=True)
+    """Synthesize every weight of the classifier; one at a time in a process.
+
+    A pass through the generator's target network observes it by hooks and swaps its parameters,
+    which two threads cannot do at once.
+
+    Raises
+    ------
+    RequestError: the task is none that can be synthesized.
+    """
+    classes = zip(request.classes, support.images, strict=True)
     task = Task(
-        checked.request.task,
+        request.task,
         tuple(
             ClassSupport(item.name, tuple(image.pixels for _, image in images), item.description)
             for item, images in classes
@@ -176,43 +150,56 @@ def synthesize_weights(
         device=str(synthesizer.device),
         lineage=synthesizer.lineage,
     )
-    return Synthesized(synthesizer.synthesize(task), generator, _now())
+    with _ONE_SYNTHESIS:
+        classifier = synthesizer.synthesize(task)
+    return Synthesized(classifier, generator, now())
 
 
 def assemble_record(
-    checked: CheckedRequest,
+    request: SynthesisRequest,
     support: DecodedSupport,
     made: Synthesized,
+    identity: RequestIdentity,
     *,
+    requested: str,
+    files: Sequence[Sequence[bytes]] = (),
     seconds: dict[str, float] | None = None,
     flow: FlowIdentity | None = None,
 ) -> ModelPackage:
-    """Join classifier, support images, texts and audit record into what is registered."""
-    request = checked.request
+    """Join classifier, support images, texts and audit record into what is registered.
+
+    ``files`` are, per class, the images as PNG files, where there are such already.
+    """
     named = list(zip(request.classes, support.images, strict=True))
     digests = {item.name: [image.pixel_sha256 for _, image in images] for item, images in named}
     artifacts = support_artifact_names(digests)
     audit = build_audit_record(
-        request_id=checked.request_id,
+        identity=identity,
         request=request,
         support=support,
         artifacts=artifacts,
         classifier=made.classifier,
         generator=made.generator,
-        times=SynthesisTimes(checked.requested, made.synthesized, dict(seconds or {})),
+        times=SynthesisTimes(requested, made.synthesized, dict(seconds or {})),
         flow=flow or FlowIdentity(),
     )
     images = tuple(
         SupportImage(
-            item.name, given, image.pixels, artifact, image.pixel_sha256, image.file_sha256
+            item.name,
+            given,
+            image.pixels,
+            artifacts[item.name][place],
+            image.pixel_sha256,
+            image.file_sha256,
+            files[number][place] if files else None,
         )
-        for item, decoded in named
-        for (given, image), artifact in zip(decoded, artifacts[item.name], strict=True)
+        for number, (item, decoded) in enumerate(named)
+        for place, (given, image) in enumerate(decoded)
     )
     return ModelPackage(
-        request_id=checked.request_id,
+        request_id=identity.request_id,
         task=request.task,
-        requester=request.requester,
+        requester=identity.requester.name,
         purpose=request.purpose,
         classifier=made.classifier,
         support=images,
@@ -222,22 +209,10 @@ def assemble_record(
     )
 
 
-def register_model(package: ModelPackage, registry: ModelRegistry) -> RegisteredVersion:
-    """Register the next version of the task's model. Raises StoreError, leaving nothing."""
-    return registry.register(package)
-
-
-def record_in_ledger(
-    package: ModelPackage, registered: RegisteredVersion, ledger: Ledger, registry: ModelRegistry
-) -> LedgerEntry:
-    """Append the act to the ledger; where that fails, the version is taken back.
-
-    Raises
-    ------
-    StoreError: the ledger cannot be written.
-    """
-    record = {"registered": asdict(registered), "audit": dict(package.audit)}
-    terms = {
+def ledger_terms(package: ModelPackage, registered: RegisteredVersion) -> dict[str, Any]:
+    """What the ledger's entry can be found by; beside the chain, so that it can be forgotten."""
+    persons = [person for item in package.request["classes"] for person in item["persons"]]
+    return {
         "request_id": package.request_id,
         "model_name": registered.model_name,
         "version": registered.version,
@@ -246,16 +221,16 @@ def record_in_ledger(
         "generator": package.generator_sha256,
         "weights": package.classifier.weights_sha256,
         "image": [image.pixel_sha256 for image in package.support],
+        "image_hash": sorted({perceptual_hash(image.pixels) for image in package.support}),
+        "person": sorted({person for person in persons if person}),
     }
-    try:
-        return ledger.append(LEDGER_KIND, registered.model_uri, record, terms=terms)
-    except BaseException:
-        registry.remove(registered)
-        raise
 
 
-class _Clock:
-    """Seconds of each step, and of all since the beginning."""
+class StepClock:
+    """Seconds of each step, and of all since the beginning.
+
+    ``progress`` is called with the name of each step as it begins.
+    """
 
     def __init__(self, progress: Callable[[str], None] | None) -> None:
         self._started = time.perf_counter()
@@ -264,16 +239,23 @@ class _Clock:
 
     @property
     def elapsed(self) -> float:
+        """Seconds since it was made."""
         return time.perf_counter() - self._started
 
-    def time(self, step: str, act: Callable[[], Result]) -> Result:
+    def announce(self, step: str) -> None:
+        """Tell that a step begins whose time is taken with another's."""
         if self._progress is not None:
             self._progress(step)
+
+    def time(self, step: str, act: Callable[[], Result]) -> Result:
+        """Do a step and note its seconds."""
+        self.announce(step)
         began = time.perf_counter()
         result = act()
         self.seconds[step] = time.perf_counter() - began
         return result
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, in UTC and ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -12,13 +12,35 @@ from sgps.registry import ModelRegistry
 from sgps.settings import Settings
 
 
-@dataclass(frozen=True)
 class Workspace:
-    """Settings, model registry and ledger; close it, or use it as a context manager."""
+    """Settings, model registry and ledger; close it, or use it as a context manager.
 
-    settings: Settings
-    registry: ModelRegistry
-    ledger: Ledger
+    Parameters
+    ----------
+    registry: an open registry; None opens that of the settings when it is first asked for, so
+        that a request can be accepted while the registry is down.
+    """
+
+    def __init__(self, settings: Settings, registry: ModelRegistry | None, ledger: Ledger) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self._registry = registry
+        self._opening = threading.Lock()
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """The model registry.
+
+        Raises
+        ------
+        StoreError: it cannot be reached; it is tried again the next time.
+        """
+        with self._opening:
+            if self._registry is None:
+                self._registry = ModelRegistry(
+                    self.settings.resolved_tracking_uri, self.settings.artifact_folder
+                )
+            return self._registry
 
     def check_writable(self) -> None:
         """Prove that a version could be registered and recorded now. Raises StoreError."""
@@ -42,19 +64,13 @@ class Workspace:
 
 
 def open_workspace(settings: Settings) -> Workspace:
-    """Open ledger and registry where the settings say, making both where they are missing.
+    """Open the ledger where the settings say, made where it is missing; the registry when needed.
 
     Raises
     ------
-    StoreError: one of them cannot be reached or written.
+    StoreError: the ledger cannot be reached or written.
     """
-    ledger = Ledger.open(settings.resolved_ledger_url.get_secret_value())
-    try:
-        registry = ModelRegistry(settings.resolved_tracking_uri, settings.artifact_folder)
-    except BaseException:
-        ledger.close()
-        raise
-    return Workspace(settings, registry, ledger)
+    return Workspace(settings, None, Ledger.open(settings.resolved_ledger_url.get_secret_value()))
 
 
 def image_limits(settings: Settings) -> ImageLimits:

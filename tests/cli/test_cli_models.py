@@ -25,7 +25,8 @@ def test_folder_to_registered_model_to_predictions(sgps: Sgps, lesions: Path) ->
     predictions = json.loads(seen.stdout)["predictions"]
     assert [prediction["image"] for prediction in predictions] == [str(path) for path in images]
     for prediction in predictions:
-        assert set(prediction) == {"image", "label", "probabilities"}
+        assert {"image", "label", "probabilities", "state"} <= set(prediction)
+        assert prediction["state"] == "draft"
         assert set(prediction["probabilities"]) == set(KINDS)
         assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert (
@@ -33,7 +34,7 @@ def test_folder_to_registered_model_to_predictions(sgps: Sgps, lesions: Path) ->
             == (prediction["label"])
         )
     table = sgps("predict", receipt["model_uri"], images[0])
-    assert table.stdout.splitlines()[0].split() == ["image", "label", "probability"]
+    assert table.stdout.splitlines()[0].split() == ["image", "label", "probability", "note"]
 
     [version] = json.loads(sgps("models", "--json").stdout)
     assert version["model_uri"] == receipt["model_uri"]
@@ -41,13 +42,15 @@ def test_folder_to_registered_model_to_predictions(sgps: Sgps, lesions: Path) ->
     assert json.loads(sgps("models", "--requester", "Dr. Bo", "--json").stdout) == []
     assert receipt["model_uri"] in sgps("models", "moles").stdout
 
-    [entry] = json.loads(sgps("audit", "list", "--json").stdout)
+    [entry] = json.loads(sgps("audit", "list", "--kind", "synthesize", "--json").stdout)
     assert entry["record"]["audit"]["request_id"] == receipt["request_id"]
-    assert entry["record"]["audit"]["outputs"]["weights_sha256"] == receipt["weights_sha256"]
+    assert receipt["weights_sha256"] not in json.dumps(entry["record"]["audit"]["outputs"])
+    accesses = json.loads(sgps("audit", "list", "--kind", "access", "--json").stdout)
+    assert [access["record"]["images"] for access in accesses] == [len(images), 1]
     assert json.loads(sgps("audit", "show", "1").stdout) == entry
     assert "synthesize" in sgps("audit", "list").stdout
     assert json.loads(sgps("audit", "verify", "--json").stdout)["passed"] is True
-    assert "1 entries, chain unbroken" in sgps("audit", "verify").stdout
+    assert "3 entries, chain unbroken" in sgps("audit", "verify").stdout
 
 
 def test_task_file_and_words_for_people(sgps: Sgps, lesions: Path) -> None:

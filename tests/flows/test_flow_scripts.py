@@ -92,6 +92,8 @@ def test_parameters_of_the_repository_make_the_deployments() -> None:
     assert (on_demand.flow_name, on_demand.name) == ("synthesize", "on-demand")
     assert (scheduled.flow_name, scheduled.name) == ("retrain", "scheduled")
     assert [schedule.schedule.cron for schedule in scheduled.schedules] == ["0 3 * * 0"]
+    [alone] = build_deployments(None)
+    assert alone.name == "on-demand"
     form = on_demand._parameter_openapi_schema.model_dump()["definitions"]
     assert {"SynthesisRequest", "ClassRequest"} <= set(form)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
 
 from flows.synthesize import synthesize
 from flows.versions import FLOW_VERSIONS
-from sgps.audit import Ledger
 from sgps.datasets import StoredDataset
 from sgps.errors import RequestError, StoreError
+from sgps.registry import ModelRegistry, RegisteredVersion
 from sgps.service import SynthesisRequest
 from sgps.service.versions import STEP_VERSIONS
 from sgps.service.workspace import open_workspace
@@ -58,14 +59,23 @@ def test_a_bad_request_registers_nothing(lesions: Path) -> None:
         assert workspace.ledger.entries() == []
 
 
-def test_a_ledger_that_fails_takes_the_version_back(
-    lesions: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise StoreError("the ledger is full")
-
-    monkeypatch.setattr(Ledger, "append", fail)
-    with pytest.raises(StoreError, match="full"):
-        synthesize(SynthesisRequest.from_folder(lesions, "Dr. Ada", "a test"))
+def test_the_same_request_gives_the_same_version(lesions: Path) -> None:
+    request = SynthesisRequest.from_folder(lesions, "Dr. Ada", "a test")
+    assert synthesize(request) == synthesize(request)
     with open_workspace(load_settings()) as workspace:
-        assert workspace.registry.search() == []
+        assert len(workspace.registry.search()) == 1
+        assert len(workspace.ledger.entries()) == 1
+
+
+def test_a_store_that_fails_is_tried_again(lesions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = iter([StoreError("the registry is full")])
+    register = ModelRegistry.register
+
+    def fail_once(self: ModelRegistry, *arguments: Any, **options: Any) -> RegisteredVersion:
+        for error in failing:
+            raise error
+        return register(self, *arguments, **options)
+
+    monkeypatch.setattr(ModelRegistry, "register", fail_once)
+    receipt = synthesize(SynthesisRequest.from_folder(lesions, "Dr. Ada", "a test"))
+    assert receipt["version"] == "1"

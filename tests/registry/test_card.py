@@ -107,3 +107,68 @@ def test_many_images_are_counted_and_not_all_shown(build_package: BuildPackage) 
 def test_warnings_are_shown(build_package: BuildPackage) -> None:
     audit = dict(build_package().audit) | {"warnings": ["a.png shows the same as b.png"]}
     assert "a.png shows the same as b.png" in render_card(build_package(audit=audit))
+
+
+def full_audit(package: ModelPackage) -> dict[str, object]:
+    """An audit record with every field that the card knows."""
+    image = {
+        "format": "JPEG", "width": 640, "height": 480, "removed": ["EXIF"],
+        "deidentification": {"removed": ["EXIF", "GPS"], "re_encoded": True, "format": "JPEG"},
+        "findings": [{"code": "dark", "message": "The image is very dark."}],
+        "influence": {"influence": 0.123, "contradicts_its_class": True, "judged": True},
+    }  # fmt: skip
+    classes = [
+        {"name": name, "images": [image for _ in package.support_of(name)]}
+        for name in package.classifier.class_names
+    ]
+    lineage = {
+        "images": {"phantom": 5}, "validation_accuracy": 0.6063,
+        "datasets": {f"set_{number}": f"{number:064x}" for number in range(40)},
+        "validated_on": {"role": "novel_val", "scores": {"dtd_part/5-shot": 0.7616}},
+    }  # fmt: skip
+    return dict(package.audit) | {
+        "who": {"requester": "Dr. Ada", "role": "steward", "authentication": "basic"},
+        "why": {"purpose": "x", "legal_basis": "Consent of 2 May."},
+        "inputs": {"request_sha256": "a" * 64, "classes": classes},
+        "calibration": {"temperature": 7.25, "abstention_threshold": 0.55, "left out right": 0.9},
+        "checks": [
+            {"check": "near_duplicate", "label": "naevus", "image": 2, "finding": "Like number 1."}
+        ],
+        "warnings": ["Like number 1.", "Few images."],
+        "generator": {"name": "untrained", "sha256": "b" * 64, "lineage": lineage},
+    }
+
+
+def test_the_card_shows_all_that_is_recorded(build_package: BuildPackage) -> None:
+    package = build_package()
+    page = render_card(build_package(audit=full_audit(package)))
+    assert Outline(page).open == []
+    for part in (
+        "steward", "signed in by basic", "Consent of 2 May.", "Abstention threshold", "7.25",
+        "left out right", "near duplicate", "Few images.", "removed: EXIF, GPS; stored as pixels",
+        "The image is very dark.", "12.3 points", "looks like another class", "640 × 480, JPEG",
+        "60.6 %", "novel_val", "dtd_part/5-shot", "76.2 %", "draft when this card was written",
+    ):  # fmt: skip
+        assert part in page, part
+    assert page.count("Like number 1.") == 1
+    assert f"{39:064x}" in page
+
+
+def test_the_card_says_what_is_not_known(build_package: BuildPackage) -> None:
+    page = render_card(build_package())
+    for part in ("not stated", "not known", "No check found anything to warn of."):
+        assert part in page
+    assert "Each support image" not in page
+    assert "How good the generator is elsewhere" not in page
+
+
+def test_new_fields_are_escaped_too(build_package: BuildPackage) -> None:
+    evil = "<script>alert(1)</script>"
+    audit = full_audit(build_package()) | {
+        "who": {"role": evil, "authentication": evil},
+        "why": {"legal_basis": evil},
+        "checks": [{"check": evil, "label": evil, "image": 1, "finding": evil}, evil],
+        "warnings": [evil + "2"],
+        "calibration": {evil: evil},
+    }
+    assert Outline(render_card(build_package(audit=audit))).of("script") == []

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,66 @@ def test_removing_one_version_keeps_the_others(
     registry.remove(registry.register(build_package()))
     assert [found.version for found in registry.search()] == ["1"]
     assert registry.load(registered.model_uri).class_names == ("melanoma", "naevus")
+
+
+def test_what_came_of_a_request_is_found_and_discarded(
+    registered: RegisteredVersion,
+    registry: ModelRegistry,
+    build_package: BuildPackage,
+    artifact_folder: Path,
+) -> None:
+    steps: list[str] = []
+    registry.register(build_package(request_id="e" * 32), progress=steps.append)
+    assert steps == ["store_artifacts", "create_version"]
+    (first,) = registry.request_runs(build_package().request_id)
+    assert (first.run_id, first.version) == (registered.run_id, registered)
+    assert registry.audit_record(first.run_id) == build_package().audit
+    assert [run.request_id[0] for run in registry.request_runs()] == ["0", "e"]
+    for run in registry.request_runs():
+        registry.discard(run)
+    assert registry.request_runs() == registry.search() == []
+    assert registry.client.search_registered_models() == []
+    assert [path for path in artifact_folder.rglob("*") if path.is_file()] == []
+
+
+def test_a_run_without_a_version_is_found_and_discarded(
+    registered: RegisteredVersion, registry: ModelRegistry, build_package: BuildPackage
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(step: str) -> None:
+        if step == "create_version":
+            raise Killed
+
+    registry._discard = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        registry.register(build_package(request_id="e" * 32), progress=die)
+    del registry._discard
+    (run,) = registry.request_runs("e" * 32)
+    assert run.version is None
+    assert run.model_name == registered.model_name
+    registry.discard(run)
+    assert [run.version for run in registry.request_runs()] == [registered]
+
+
+def test_a_run_without_a_record_is_told_of(
+    registered: RegisteredVersion, registry: ModelRegistry, artifact_folder: Path
+) -> None:
+    (record,) = artifact_folder.rglob("audit.json")
+    record.unlink()
+    with pytest.raises(IntegrityError, match="holds no audit record"):
+        registry.audit_record(registered.run_id)
+
+
+def test_versions_asked_for_at_once_are_numbered(
+    registry: ModelRegistry, build_package: BuildPackage
+) -> None:
+    packages = [build_package(request_id=f"{n:032x}") for n in range(8)]
+    registry.check_writable()
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(registry.register, packages))
+    assert sorted(one.version for one in made) == list("12345678")
 
 
 def test_html_and_markdown_in_texts_do_not_act(

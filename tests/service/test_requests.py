@@ -96,7 +96,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_record_does_not_tell_where_the_folder_is(task_file: Path) -> None:
     record = SynthesisRequest.from_yaml(task_file).to_record()
-    assert list(record) == ["task", "requester", "purpose", "classes"]
+    assert list(record) == ["task", "requester", "purpose", "legal_basis", "classes"]
     assert str(task_file.parent) not in str(record)
 
 
@@ -199,3 +199,14 @@ def test_whatever_a_field_holds_is_accepted_or_refused_in_one_line(value: Any) -
         except RequestError as error:
             messages.append(str(error))
         assert not any("\n" in message for message in messages)
+
+
+def test_persons_are_one_for_each_image(task_file: Path) -> None:
+    fields = SynthesisRequest.from_yaml(task_file).to_record()
+    fields["classes"][0]["persons"] = ["p1", ""]
+    request = SynthesisRequest.parse(fields)
+    assert request.classes[0].persons == ("p1", "")
+    assert request.legal_basis == "not stated"
+    fields["classes"][0]["persons"] = ["p1"]
+    with pytest.raises(RequestError, match=r"classes\[0\]\.persons: 1 for 2 images"):
+        SynthesisRequest.parse(fields)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgps.audit import LedgerEntry
+from sgps.audit import Outbox, seal_record
 from sgps.datasets.decoding import read_image
 from sgps.errors import ImageError, RequestError, StoreError
+from sgps.service._spool import Spool
 from sgps.service.prediction import load_verified
 from sgps.service.provenance import FlowIdentity
 from sgps.service.requests import SynthesisRequest
@@ -51,7 +52,7 @@ def leftovers(workspace: Workspace) -> list[Any]:
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
     return [
         *runs, *files, *client.search_registered_models(), *client.search_model_versions(),
-        *workspace.ledger.entries(),
+        *workspace.ledger.entries(), *Spool(workspace.settings.home_folder).request_ids(),
     ]  # fmt: skip
 
 
@@ -97,13 +98,19 @@ def test_the_audit_record_is_complete(
 ) -> None:
     audit = json.loads((artifacts_of(workspace, receipt) / "audit.json").read_text())
     assert audit["request_id"] == receipt.request_id
-    assert audit["who"] == {"requester": "Dr. Ada"}
-    assert audit["why"] == {"purpose": "study <b>one</b>"}
+    assert audit["who"] == {
+        "requester": "Dr. Ada", "role": "steward", "authentication": "none"
+    }  # fmt: skip
+    assert audit["why"] == {"purpose": "study <b>one</b>", "legal_basis": "not stated"}
+    assert audit["key"] is None
+    assert audit["checks"] == []
+    assert audit["calibration"]["temperature"] > 0
     assert audit["when"]["requested"] <= audit["when"]["synthesized"]
     image = audit["inputs"]["classes"][1]["images"][0]
     data = (task_folder / "naevus" / "0.png").read_bytes()
     assert image["file_sha256"] == hashlib.sha256(data).hexdigest()
     assert image["name"] == "naevus/0.png"
+    assert image["deidentification"] == {"removed": [], "re_encoded": True, "format": "PNG"}
     assert (artifacts_of(workspace, receipt) / image["artifact"]).is_file()
     assert audit["outputs"]["weights_sha256"] == receipt.weights_sha256
     assert audit["generator"]["sha256"] == generator.generator_sha256
@@ -130,17 +137,21 @@ def test_the_ledger_holds_the_act_and_finds_it(
     assert entry.kind == "synthesize"
     assert entry.record["registered"]["run_id"] == receipt.run_id
     stored = json.loads((artifacts_of(workspace, receipt) / "audit.json").read_text())
-    assert entry.record["audit"] == stored
+    key = workspace.ledger.record_keys.get(receipt.request_id)
+    assert key is not None
+    assert entry.record["audit"] == seal_record(stored, key)
+    kept = json.dumps(entry.record)
+    assert digest not in kept
+    assert receipt.weights_sha256 not in kept
+    assert "wart/1.png" not in kept
     assert workspace.ledger.verify().passed
 
 
-def test_the_same_task_again_is_the_next_version(
-    receipt: SynthesisReceipt,
-    request_of_folder: SynthesisRequest,
-    workspace: Workspace,
-    generator: Synthesizer,
+def test_the_same_task_with_another_purpose_is_the_next_version(
+    receipt: SynthesisReceipt, task_folder: Path, workspace: Workspace, generator: Synthesizer
 ) -> None:
-    again = synthesize_request(request_of_folder, workspace, generator)
+    other = SynthesisRequest.from_folder(task_folder, "Dr. Ada", "study two")
+    again = synthesize_request(other, workspace, generator)
     assert again.model_uri == "models:/skin-marks/2"
     assert again.weights_sha256 == receipt.weights_sha256
     assert again.request_id != receipt.request_id
@@ -157,7 +168,7 @@ def test_the_flow_run_goes_into_the_record(
         "name": "synthesize", "version": "7", "run_id": "run-1", "steps": {"decode": "2"}
     }  # fmt: skip
     assert steps[0] == "check_request"
-    assert steps[-1] == "record_in_ledger"
+    assert steps[-3:] == ["record_in_ledger", "remove_request", "done"]
 
 
 def test_the_loaded_model_predicts_like_the_synthesized(
@@ -226,7 +237,9 @@ def test_a_duplicate_within_a_class_is_left_out_with_a_warning(
         "class 'wart': wart/z.bmp shows the same as wart/0.png and was left out",
     )
     audit = workspace.ledger.get(1).record["audit"]
-    assert audit["warnings"] == list(receipt.warnings)
+    (check,) = audit["checks"]
+    assert check["finding"] == "class 'wart': image 3 shows the same as image 1 and was left out"
+    assert (check["check"], check["label"], check["image"]) == ("duplicate", "wart", 3)
     assert len(audit["inputs"]["classes"][2]["images"]) == 2
 
 
@@ -267,20 +280,20 @@ def test_a_file_that_is_not_there_is_named(task_file: Path, path: str) -> None:
         check_request(SynthesisRequest.from_yaml(task_file), Settings())
 
 
-def test_where_the_ledger_cannot_be_written_nothing_is_registered(
+def test_where_the_outbox_cannot_be_written_nothing_is_accepted(
     request_of_folder: SynthesisRequest,
     workspace: Workspace,
     generator: Synthesizer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*arguments: Any, **options: Any) -> LedgerEntry:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise StoreError("the ledger is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workspace.ledger.__class__, "append", fail)
+        patch.setattr(Outbox, "accept", fail)
         assert refuse(request_of_folder, workspace, generator, StoreError) == "the ledger is full"
-    receipt = synthesize_request(request_of_folder, workspace, generator)
-    assert receipt.version == "1"
+    assert Spool(workspace.settings.home_folder).request_ids() == []
+    assert synthesize_request(request_of_folder, workspace, generator).version == "1"
 
 
 @pytest.mark.parametrize("call", ["log_artifacts", "log_batch", "create_model_version"])
@@ -295,5 +308,8 @@ def test_where_registering_fails_midway_nothing_is_left(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(workspace.registry._client, call, fail)
-    message = refuse(request_of_folder, workspace, generator, StoreError)
-    assert "no space left on device" in message
+    with pytest.raises(StoreError, match=r"is accepted but not done.*no space left on device"):
+        synthesize_request(request_of_folder, workspace, generator)
+    (spooled,) = leftovers(workspace)
+    monkeypatch.undo()
+    assert synthesize_request(request_of_folder, workspace, generator).request_id == spooled

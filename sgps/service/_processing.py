@@ -1,0 +1,230 @@
+"""What is done with a request that was claimed: synthesize, register, record, clear away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self
+
+from sgps.audit import Outbox, OutboxRow, seal_record
+from sgps.errors import IntegrityError, RequestError, StoreError, UserError
+from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
+from sgps.service._spool import Spool, SpooledRequest
+from sgps.service.provenance import FlowIdentity, RequestIdentity
+from sgps.service.synthesis import (
+    LEDGER_KIND,
+    StepClock,
+    SynthesisReceipt,
+    Synthesized,
+    assemble_record,
+    ledger_terms,
+    load_synthesizer,
+    synthesize_weights,
+)
+from sgps.service.workspace import Workspace
+from sgps.settings import override_settings
+from sgps.synthesizer.synthesizer import Synthesizer
+
+LEASE_SECONDS = 30.0
+MAX_CRASHES = 20
+
+
+def process_claimed(
+    row: OutboxRow,
+    workspace: Workspace,
+    synthesizer: Synthesizer | None,
+    *,
+    flow: FlowIdentity | None,
+    clock: StepClock,
+    lease_seconds: float,
+) -> None:
+    """Bring a request to its end under the lease that the caller took.
+
+    Raises
+    ------
+    StoreError: the ledger cannot be written.
+    """
+    outbox = workspace.ledger.outbox
+    try:
+        with _Lease(outbox, row, lease_seconds):
+            _Work(row, workspace, clock).do(synthesizer, flow)
+    except StoreError as error:
+        outbox.release(row.request_id, str(error), attempt=row.attempts)
+    except UserError as error:
+        give_up(row, str(error), workspace)
+    except BaseException as error:
+        reason = f"unexpected {type(error).__name__}: {error}"
+        if row.attempts >= MAX_CRASHES:
+            give_up(row, reason, workspace)
+        else:
+            outbox.release(row.request_id, reason, attempt=row.attempts)
+        raise
+
+
+def give_up(row: OutboxRow, reason: str, workspace: Workspace) -> None:
+    """Fail a request that is still ours, and remove what was kept of it. Raises StoreError."""
+    if workspace.ledger.outbox.fail(row.request_id, reason, attempt=row.attempts):
+        workspace.ledger.record_keys.erase(row.request_id)
+        Spool(workspace.settings.home_folder).remove(row.request_id)
+
+
+class _Lease:
+    """Keeps a claimed request for as long as the process lives and works on it."""
+
+    def __init__(self, outbox: Outbox, row: OutboxRow, seconds: float) -> None:
+        self._outbox = outbox
+        self._row = row
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="sgps-lease", daemon=True)
+
+    def _renew(self) -> None:
+        while not self._over.wait(self._seconds / 3):
+            try:
+                self._outbox.renew(self._row.request_id, self._seconds, attempt=self._row.attempts)
+            except StoreError:
+                continue
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class _Work:
+    """The steps of one claimed request."""
+
+    def __init__(self, row: OutboxRow, workspace: Workspace, clock: StepClock) -> None:
+        self._row = row
+        self._workspace = workspace
+        self._clock = clock
+        self._spool = Spool(workspace.settings.home_folder)
+
+    def do(self, synthesizer: Synthesizer | None, flow: FlowIdentity | None) -> None:
+        """Synthesize, register, record, and remove the spooled request."""
+        clock, workspace = self._clock, self._workspace
+        clock.time("check_stores", lambda: workspace.registry.check_writable())
+        spooled = clock.time("read_request", self._read)
+        generator = clock.time("load_generator", lambda: self._generator(spooled, synthesizer))
+        made = clock.time(
+            "synthesize_weights",
+            lambda: synthesize_weights(spooled.request, spooled.support, generator),
+        )
+        package = clock.time("assemble_record", lambda: self._package(spooled, made, flow))
+        registered, audit = clock.time("register_model", lambda: self._register(package))
+        clock.time("record_in_ledger", lambda: self._record(spooled, package, registered, audit))
+        clock.time("remove_request", lambda: self._spool.remove(self._row.request_id))
+        clock.announce("done")
+
+    def _read(self) -> SpooledRequest:
+        owner = self._row.body.get("spool")
+        if owner != self._spool.owner and not self._spool.holds(self._row.request_id):
+            raise StoreError(
+                f"the images of request {self._row.request_id} lie on another machine ({owner})",
+                remedy="finish it there with: sgps reconcile",
+            )
+        return self._spool.read(self._row.request_id)
+
+    def _generator(self, spooled: SpooledRequest, given: Synthesizer | None) -> Synthesizer:
+        if given is not None and given.generator_sha256 == spooled.generator_sha256:
+            return given
+        wanted = override_settings(self._workspace.settings, generator=spooled.generator)
+        loaded = load_synthesizer(wanted)
+        if loaded.generator_sha256 != spooled.generator_sha256:
+            raise RequestError(
+                f"the generator {spooled.generator} is another one now",
+                expected=f"the digest {spooled.generator_sha256[:12]}",
+                remedy="send the request again",
+            )
+        return loaded
+
+    def _package(
+        self, spooled: SpooledRequest, made: Synthesized, flow: FlowIdentity | None
+    ) -> ModelPackage:
+        identity = RequestIdentity(
+            self._row.request_id, spooled.identity, spooled.key, spooled.content_sha256
+        )
+        return assemble_record(
+            spooled.request,
+            spooled.support,
+            made,
+            identity,
+            requested=spooled.requested,
+            files=spooled.files,
+            seconds={**spooled.seconds, **self._clock.seconds},
+            flow=flow,
+        )
+
+    def _register(self, package: ModelPackage) -> tuple[RegisteredVersion, Mapping[str, Any]]:
+        """Register, unless an earlier attempt came that far; what it left otherwise is removed."""
+        registry = self._workspace.registry
+        found: tuple[RegisteredVersion, Mapping[str, Any]] | None = None
+        runs = registry.request_runs(package.request_id) if self._row.attempts > 1 else []
+        for run in runs:
+            audit = self._complete(run, package) if found is None else None
+            if audit is not None and run.version is not None:
+                found = run.version, audit
+            else:
+                registry.discard(run)
+        if found is not None:
+            return found
+        return registry.register(package, progress=self._clock.announce), package.audit
+
+    def _complete(self, run: RequestRun, package: ModelPackage) -> Mapping[str, Any] | None:
+        """The audit record of a version that is whole and has the same weights; else None."""
+        if run.version is None:
+            return None
+        wanted = package.classifier.weights_sha256
+        try:
+            audit = self._workspace.registry.audit_record(run.run_id)
+            stored = self._workspace.registry.load(run.version.model_uri)
+        except StoreError:
+            raise
+        except UserError:
+            return None
+        recorded = audit.get("outputs", {}).get("weights_sha256")
+        return audit if stored.weights_sha256 == recorded == wanted else None
+
+    def _record(
+        self,
+        spooled: SpooledRequest,
+        package: ModelPackage,
+        registered: RegisteredVersion,
+        audit: Mapping[str, Any],
+    ) -> None:
+        """Append the entry and mark the request done; a version that came second is removed."""
+        ledger = self._workspace.ledger
+        receipt = SynthesisReceipt(
+            request_id=package.request_id,
+            **asdict(registered),
+            weights_sha256=package.classifier.weights_sha256,
+            seconds=round(self._clock.elapsed + sum(spooled.seconds.values()), 6),
+            warnings=tuple(check.finding for check in spooled.support.checks),
+        )
+        sealed = seal_record(audit, ledger.record_keys.create(package.request_id))
+        try:
+            entry = ledger.outbox.finish(
+                package.request_id,
+                receipt.to_dict(),
+                LEDGER_KIND,
+                registered.model_uri,
+                {"registered": asdict(registered), "audit": sealed},
+                ledger_terms(package, registered),
+            )
+        except StoreError:
+            raise
+        except UserError as error:
+            self._workspace.registry.remove(registered)
+            raise IntegrityError(f"the record cannot be written: {error}") from error
+        if entry.record["registered"]["run_id"] != registered.run_id:
+            self._workspace.registry.remove(registered)

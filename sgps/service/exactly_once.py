@@ -1,0 +1,279 @@
+"""The same request gives the same version, however often and however concurrently it is sent.
+
+A request is accepted (checked, decoded, spooled, a row in the outbox), then processed under a lease
+(synthesized, registered, recorded). Whatever ends a process at whatever point,
+:func:`sgps.service.reconcile.reconcile` brings the request to its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sgps.audit import OutboxRow, RequestState
+from sgps.errors import RequestError, StoreError
+from sgps.service._content import content_digest, generator_digest
+from sgps.service._processing import LEASE_SECONDS, process_claimed
+from sgps.service._spool import Spool, SpooledRequest
+from sgps.service.identity import RequesterIdentity
+from sgps.service.provenance import FlowIdentity
+from sgps.service.requests import SynthesisRequest
+from sgps.service.synthesis import (
+    StepClock,
+    SynthesisReceipt,
+    check_request,
+    decode_support,
+)
+from sgps.service.workspace import Workspace
+from sgps.synthesizer.synthesizer import Synthesizer
+
+_POLL_SECONDS = 0.1
+_CLAIM_EVERY = 10
+_KEY_PREFIX = "content:"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """How far a request is.
+
+    Attributes
+    ----------
+    receipt: what came of it, once it is done; see :class:`SynthesisReceipt`.
+    error: one line: why it failed, or why it waits for another try.
+    created: whether this call made it; False where it had been sent before.
+    warnings: what the checks found, with the names of files; of the call that submitted it.
+    """
+
+    request_id: str
+    state: RequestState
+    receipt: dict[str, Any] | None
+    error: str
+    created: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def submit(
+    request: SynthesisRequest,
+    workspace: Workspace,
+    synthesizer: Synthesizer | None = None,
+    *,
+    key: str | None = None,
+    identity: RequesterIdentity | None = None,
+    progress: Progress | None = None,
+) -> Submission:
+    """Accept a request: check it, decode its images once, and keep it until it is done.
+
+    The registry is not asked, so that a request is accepted while it is down. A request that
+    failed before is accepted anew.
+
+    Parameters
+    ----------
+    synthesizer: the loaded generator that will be used; by default that of the settings.
+    key: the caller's idempotency key; by default the content is the key.
+    identity: who asks and how we know; by default the requester that the request names.
+    progress: called with the name of each step as it begins.
+
+    Raises
+    ------
+    RequestError, ImageError: the request or one of its images is wrong.
+    ConflictError: the key belongs to a request with another content.
+    QueueFullError: too many requests wait.
+    UnknownNameError: there is no such generator.
+    StoreError: ledger or spool cannot be written; then nothing was accepted.
+    """
+    if identity is not None and identity.name != request.requester:
+        request = SynthesisRequest.parse(
+            {**request.to_record(), "requester": identity.name}, folder=request.folder
+        )
+    clock = StepClock(progress)
+    checked = clock.time("check_request", lambda: check_request(request, workspace.settings))
+    generator = (
+        synthesizer.generator_sha256 if synthesizer else generator_digest(workspace.settings)
+    )
+    support = clock.time("decode_support", lambda: decode_support(checked, workspace.settings))
+    digest = content_digest(request, support, generator)
+    spooled = SpooledRequest(
+        request_id=uuid.uuid4().hex,
+        requested=checked.requested,
+        request=request,
+        support=support,
+        identity=identity or RequesterIdentity(request.requester),
+        key=key,
+        content_sha256=digest,
+        generator=workspace.settings.generator,
+        generator_sha256=generator,
+        seconds=clock.seconds,
+    )
+    row, created = clock.time("accept_request", lambda: _accept(spooled, workspace))
+    return _submission(row, created=created, warnings=support.warnings)
+
+
+def process(
+    request_id: str,
+    workspace: Workspace,
+    synthesizer: Synthesizer | None = None,
+    *,
+    flow: FlowIdentity | None = None,
+    progress: Progress | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Submission:
+    """Bring an accepted request to its end, unless somebody else works on it or it is done.
+
+    A store that cannot be used puts the request back, to be tried later; what the caller can mend
+    fails it.
+
+    Parameters
+    ----------
+    synthesizer: a loaded generator, taken where it is the one that the request was accepted for.
+    flow: the flow run this belongs to.
+    progress: called with the name of each step as it begins.
+    lease_seconds: how long after the death of this process another may take the request.
+
+    Raises
+    ------
+    UnknownNameError: there is no such request.
+    StoreError: the ledger cannot be read or written.
+    """
+    clock = StepClock(progress)
+    outbox = workspace.ledger.outbox
+    row = clock.time("claim_request", lambda: outbox.claim(request_id, lease_seconds))
+    if row is not None:
+        process_claimed(
+            row, workspace, synthesizer, flow=flow, clock=clock, lease_seconds=lease_seconds
+        )
+    return status(request_id, workspace)
+
+
+def status(request_id: str, workspace: Workspace) -> Submission:
+    """How far a request is.
+
+    Raises
+    ------
+    UnknownNameError: there is no such request.
+    StoreError: the ledger cannot be read.
+    """
+    return _submission(workspace.ledger.outbox.get(request_id))
+
+
+def synthesize_once(
+    request: SynthesisRequest,
+    workspace: Workspace,
+    synthesizer: Synthesizer | None = None,
+    *,
+    key: str | None = None,
+    identity: RequesterIdentity | None = None,
+    flow: FlowIdentity | None = None,
+    progress: Progress | None = None,
+) -> SynthesisReceipt:
+    """Submit a request and process it, or wait for the process that does; the receipt.
+
+    Sent again, the same request gives the same receipt.
+
+    Raises
+    ------
+    RequestError, ImageError: the request or one of its images is wrong.
+    ConflictError, QueueFullError: see :func:`submit`.
+    UnknownNameError, IntegrityError: the generator of the settings cannot be loaded.
+    StoreError: a store cannot be used; where the message says so, the request is accepted.
+    """
+    sent = submit(request, workspace, synthesizer, key=key, identity=identity, progress=progress)
+    receipt = finish_request(sent.request_id, workspace, synthesizer, flow=flow, progress=progress)
+    return replace(receipt, warnings=sent.warnings)
+
+
+def finish_request(
+    request_id: str,
+    workspace: Workspace,
+    synthesizer: Synthesizer | None = None,
+    *,
+    flow: FlowIdentity | None = None,
+    progress: Progress | None = None,
+) -> SynthesisReceipt:
+    """Process an accepted request, or wait for the process that does; its receipt.
+
+    Raises
+    ------
+    UnknownNameError: there is no such request.
+    RequestError: the request failed.
+    StoreError: a store cannot be used; the request goes on waiting.
+    """
+    for poll in itertools.count():
+        if poll % _CLAIM_EVERY == 0:
+            ended = process(request_id, workspace, synthesizer, flow=flow, progress=progress)
+        else:
+            ended = status(request_id, workspace)
+        if ended.receipt is not None:
+            return SynthesisReceipt.from_dict(ended.receipt)
+        if ended.state is RequestState.FAILED:
+            raise RequestError(ended.error)
+        if ended.state is RequestState.ACCEPTED and ended.error:
+            raise pending_error(ended)
+        time.sleep(_POLL_SECONDS)
+    raise AssertionError("the loop has no end of its own")
+
+
+def pending_error(submission: Submission) -> StoreError:
+    """The error that says that a request is accepted, but waits for a store."""
+    return StoreError(
+        f"request {submission.request_id} is accepted but not done: {submission.error}",
+        remedy="it is finished by sgps reconcile, or by sending it again",
+    )
+
+
+def _accept(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bool]:
+    outbox = workspace.ledger.outbox
+    key = spooled.key or f"{_KEY_PREFIX}{spooled.content_sha256}"
+    found = outbox.find_key(key)
+    if found is not None and _is_answer(found, spooled):
+        return found, False
+    spool = Spool(workspace.settings.home_folder)
+    with spool.writing():
+        spool.write(spooled)
+        try:
+            row, created = outbox.accept(
+                key,
+                spooled.content_sha256,
+                _body(spooled, spool),
+                requester=spooled.request.requester,
+                task=spooled.request.task,
+                request_id=spooled.request_id,
+                limit=workspace.settings.max_queue,
+            )
+            if not created and row.state is RequestState.FAILED:
+                spool.adopt(spooled.request_id, row.request_id)
+                outbox.reopen(row.request_id)
+                row = outbox.get(row.request_id)
+        except BaseException:
+            spool.remove(spooled.request_id)
+            raise
+        if not created:
+            spool.remove(spooled.request_id)
+    return row, created
+
+
+def _is_answer(found: OutboxRow, spooled: SpooledRequest) -> bool:
+    """Whether the request is there already; one that failed, or has another content, is not."""
+    same = found.body_digest == spooled.content_sha256
+    return same and found.state is not RequestState.FAILED
+
+
+def _body(spooled: SpooledRequest, spool: Spool) -> dict[str, Any]:
+    """What the outbox keeps of a request: where the rest is, and nothing that names its content."""
+    return {
+        "spool": spool.owner,
+        "generator": spooled.generator,
+        "classes": len(spooled.request.classes),
+        "images": sum(len(images) for images in spooled.support.images),
+    }
+
+
+def _submission(
+    row: OutboxRow, *, created: bool = False, warnings: tuple[str, ...] = ()
+) -> Submission:
+    return Submission(row.request_id, row.state, row.receipt, row.error, created, warnings)

@@ -1,0 +1,148 @@
+"""``/api/requests``: ask for a classifier, and ask how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from sgps.audit import RequestState
+from sgps.errors import RequestError, UnknownNameError
+from sgps.service.exactly_once import Submission
+from sgps.service.identity import RequesterIdentity
+from sgps.service.requests import SynthesisRequest
+from sgps.web.authentication import REVIEWER, STEWARD, account_of, require_role
+from sgps.web.limits import read_json
+from sgps.web.services import Services, services_of
+
+router = APIRouter(prefix="/api/requests")
+
+_log = logging.getLogger("sgps.web")
+_ENDED = (RequestState.DONE, RequestState.FAILED)
+_POLL_SECONDS = 0.1
+
+
+@router.post("")
+async def ask(request: Request) -> JSONResponse:
+    """Ask for a classifier of images that were dropped before.
+
+    201 with the receipt where it is done within the wait; 202 with the id otherwise. The same
+    request, or the same ``Idempotency-Key`` header with the same content, gives the same answer;
+    the same key with another content is refused (422). 413: too large; 429: too many wait.
+    """
+    require_role(request, STEWARD, REVIEWER)
+    services = services_of(request)
+    fields = await read_json(request, services.settings.max_request_bytes)
+    identity = _identity(request, fields)
+    asked = parse_request(fields | {"requester": identity.name}, services)
+    key = request.headers.get("idempotency-key")
+    loop = asyncio.get_running_loop()
+    submission = await loop.run_in_executor(
+        services.decoding, lambda: services.worker.submit(asked, key=key, identity=identity)
+    )
+    return _answer(request, services, await _settle(submission, services))
+
+
+@router.get("/{request_id}")
+def follow(request: Request, request_id: str) -> JSONResponse:
+    """How far a request is: its state, the steps so far, and the receipt once it is done."""
+    require_role(request, STEWARD, REVIEWER)
+    services = services_of(request)
+    submission = services.worker.status(request_id)
+    if submission.state not in _ENDED:
+        services.worker.enqueue(request_id)
+    answer = _answer(request, services, submission)
+    answer.status_code = 200
+    return answer
+
+
+async def _settle(submission: Submission, services: Services) -> Submission:
+    """How far an accepted request is when it is done, when it has to wait, or when time is up."""
+    if submission.state in _ENDED:
+        return submission
+    deadline = time.monotonic() + services.wait
+    running = asyncio.wrap_future(services.worker.enqueue(submission.request_id))
+    done, _ = await asyncio.wait({running}, timeout=services.wait)
+    try:
+        found = running.result() if done else submission
+        while found.state is RequestState.RUNNING and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+            found = await asyncio.to_thread(services.worker.status, submission.request_id)
+    except Exception:
+        _log.exception("request %s is accepted, but could not be worked on", submission.request_id)
+        return submission
+    return found
+
+
+def parse_request(fields: Mapping[str, Any], services: Services) -> SynthesisRequest:
+    """A request whose images are ids of uploads, as one whose images are files.
+
+    Raises
+    ------
+    RequestError: a field is wrong, or an image is not there any more.
+    """
+    classes = fields.get("classes")
+    if not isinstance(classes, list):
+        raise RequestError("classes: not a list", expected="a list of classes")
+    return SynthesisRequest.parse(
+        {**fields, "classes": [_class(item, f"classes[{n}]", services) for n, item in
+                               enumerate(classes)]},
+        folder=services.uploads.folder,
+    )  # fmt: skip
+
+
+def _class(item: object, field: str, services: Services) -> object:
+    if not isinstance(item, dict) or not isinstance(item.get("images"), list):
+        return item
+    for place, image in enumerate(item["images"]):
+        try:
+            services.uploads.get(image if isinstance(image, str) else "")
+        except UnknownNameError as error:
+            raise RequestError(
+                f"{field}.images[{place}]: {error.what}", remedy=error.remedy
+            ) from error
+    return {**item, "images": [f"{image}.png" for image in item["images"]]}
+
+
+def _identity(request: Request, fields: Mapping[str, Any]) -> RequesterIdentity:
+    account = account_of(request)
+    if account is not None:
+        return RequesterIdentity(account.name, role=account.role, authentication="basic")
+    name = fields.get("requester")
+    if not isinstance(name, str):
+        raise RequestError("requester: missing", expected="text", remedy="say who asks")
+    return RequesterIdentity(name.strip(), authentication="none")
+
+
+def _answer(request: Request, services: Services, submission: Submission) -> JSONResponse:
+    content: dict[str, Any] = {
+        "request_id": submission.request_id,
+        "state": submission.state if submission.state in _ENDED else "pending",
+        "steps": services.worker.steps(submission.request_id),
+    }
+    if submission.state is RequestState.DONE and submission.receipt is not None:
+        receipt = submission.receipt
+        content |= {"receipt": receipt, "mlflow": mlflow_link(request, services, receipt)}
+        return JSONResponse(content, status_code=201)
+    if submission.state is RequestState.FAILED:
+        error = {"what": submission.error or "it failed", "expected": "", "remedy": ""}
+        return JSONResponse(content | {"error": error}, status_code=422)
+    content["waiting_for"] = submission.error
+    return JSONResponse(content, status_code=202)
+
+
+def mlflow_link(request: Request, services: Services, receipt: Mapping[str, Any]) -> str:
+    """Where MLflow shows the version of a receipt."""
+    address = str(receipt.get("tracking_uri", ""))
+    if not address.startswith(("http://", "https://")):
+        host = request.url.hostname or "127.0.0.1"
+        host = f"[{host}]" if ":" in host else host
+        address = f"http://{host}:{services.settings.mlflow_port}"
+    name, version = quote(str(receipt["model_name"])), quote(str(receipt["version"]))
+    return f"{address.rstrip('/')}/#/models/{name}/versions/{version}"

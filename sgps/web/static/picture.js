@@ -1,0 +1,77 @@
+// One picture of a class: its thumbnail, what the checks say of it, a button to take it out.
+
+import { element, sentence } from "./elements.js";
+
+export class Picture {
+  constructor(file, onRemove) {
+    this.name = file.name;
+    this.id = null;
+    this.failed = false;
+    this.repeats = [];
+    this.findings = element("ul", { class: "findings" });
+    this.frame = element("div", { class: "frame" }, element("span", { class: "wait" }, "Checking…"));
+    this.person = element("input", { maxlength: "80", autocomplete: "off" });
+    this.personField = element(
+      "label", { class: "person", hidden: true }, "Person (a code, no name)", this.person,
+    );
+    const remove = element(
+      "button", { type: "button", class: "quiet remove", "aria-label": `Remove ${file.name}` }, "Remove",
+    );
+    remove.addEventListener("click", () => onRemove(this));
+    this.item = element(
+      "li", { class: "picture" }, this.frame,
+      element("p", { class: "name", title: file.name }, file.name),
+      this.findings, this.personField, remove,
+    );
+    this.remove = remove;
+  }
+
+  arrived(kept) {
+    this.id = kept.id;
+    this.kept = kept;
+    const size = `${kept.width} × ${kept.height}`;
+    this.frame.replaceChildren(
+      element("img", { src: `/api/images/${kept.id}`, alt: `${this.name}, ${size} pixels`, loading: "lazy" }),
+    );
+    this.show();
+  }
+
+  refused(error) {
+    this.failed = true;
+    this.item.classList.add("refused");
+    this.frame.replaceChildren(element("span", { class: "wait" }, "Not taken"));
+    this.show([{ severity: "error", message: error.message }]);
+  }
+
+  show(extra = []) {
+    const lines = [...extra, ...(this.kept ? this.kept.findings : [])].map((line) => ({ ...line }));
+    for (const line of lines) {
+      if (line.code === "metadata_removed") line.short = takenOut(this.kept.removed);
+    }
+    for (const other of this.repeats) {
+      lines.push({ severity: "warning", message: `Shows the same as ${other}` });
+    }
+    if (!lines.length && this.kept) lines.push({ severity: "good", message: "Looks fine" });
+    this.findings.replaceChildren(...lines.map(finding));
+  }
+}
+
+const HIDDEN_DATA = {
+  exif: "camera data (EXIF)",
+  icc: "a colour profile",
+  iptc: "captions (IPTC)",
+  pictures: "further pictures",
+  text: "comments",
+  xmp: "editing data (XMP)",
+};
+
+function takenOut(kinds) {
+  return `Taken out: ${kinds.map((kind) => HIDDEN_DATA[kind] || kind).join(", ")}`;
+}
+
+const WORDS = { error: "Error: ", warning: "Look: ", note: "", good: "" };
+
+export function finding({ severity, message, short }) {
+  const kind = severity in WORDS ? severity : "warning";
+  return element("li", { class: kind, title: short ? message : undefined }, WORDS[kind], sentence(short || message));
+}

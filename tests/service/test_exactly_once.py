@@ -1,0 +1,214 @@
+"""The same request, however often, however concurrently, whatever ends a process: one version."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from whole_stores import assert_whole
+
+from sgps.audit import RequestState
+from sgps.errors import ConflictError, ImageError, QueueFullError, StoreError
+from sgps.service._processing import _Lease
+from sgps.service._spool import Spool
+from sgps.service.exactly_once import finish_request, process, submit, synthesize_once
+from sgps.service.identity import RequesterIdentity
+from sgps.service.reconcile import reconcile
+from sgps.service.requests import SynthesisRequest
+from sgps.service.workspace import Workspace, open_workspace
+from sgps.settings import Settings
+from sgps.synthesizer import Synthesizer
+
+
+@pytest.fixture
+def request_of_folder(task_folder: Path) -> SynthesisRequest:
+    return SynthesisRequest.from_folder(task_folder, "Dr. Ada", "a study")
+
+
+def shuffled(request: SynthesisRequest) -> SynthesisRequest:
+    classes = tuple(
+        item.model_copy(update={"images": item.images[::-1]}) for item in request.classes[::-1]
+    )
+    return request.model_copy(update={"classes": classes})
+
+
+def test_the_same_request_gives_the_same_receipt(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    first = synthesize_once(request_of_folder, workspace, generator)
+    assert synthesize_once(request_of_folder, workspace, generator) == first
+    assert synthesize_once(shuffled(request_of_folder), workspace, generator) == first
+    sent = submit(request_of_folder, workspace, generator)
+    assert (sent.created, sent.state, sent.receipt) == (False, "done", first.to_dict())
+    assert_whole(workspace)
+
+
+def test_what_is_recorded_makes_another_request(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    persons = tuple(
+        item.model_copy(update={"persons": ("p1", "p2")}) for item in request_of_folder.classes
+    )
+    changes: list[dict[str, Any]] = [
+        {}, {"purpose": "b"}, {"requester": "Bob"}, {"legal_basis": "consent"}, {"task": "Other"},
+        {"classes": persons},
+    ]  # fmt: skip
+    requests = [request_of_folder.model_copy(update=change) for change in changes]
+    sent = [submit(request, workspace, generator) for request in requests]
+    assert len({one.request_id for one in sent}) == len(changes)
+    other = submit(request_of_folder, workspace, generator, identity=RequesterIdentity("Bob"))
+    assert other.request_id == sent[2].request_id
+
+
+def test_two_requests_of_one_task_are_two_versions_of_the_same_weights(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    first = synthesize_once(request_of_folder, workspace, generator)
+    second = synthesize_once(request_of_folder, workspace, generator, key="mine")
+    assert (first.version, second.version) == ("1", "2")
+    assert first.weights_sha256 == second.weights_sha256
+    assert_whole(workspace, 2)
+
+
+def test_a_key_belongs_to_one_content(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    first = synthesize_once(request_of_folder, workspace, generator, key="a")
+    assert synthesize_once(request_of_folder, workspace, generator, key="a") == first
+    other = request_of_folder.model_copy(update={"purpose": "another"})
+    with pytest.raises(ConflictError, match="'a' belongs to another request"):
+        submit(other, workspace, generator, key="a")
+    assert_whole(workspace)
+
+
+def test_fifty_at_once_are_one(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    with ThreadPoolExecutor(50) as pool:
+        futures = [
+            pool.submit(synthesize_once, request_of_folder, workspace, generator) for _ in range(50)
+        ]
+        receipts = [future.result() for future in futures]
+    assert len({receipt.run_id for receipt in receipts}) == 1
+    assert_whole(workspace)
+
+
+def test_eight_different_at_once(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    requests = [request_of_folder.model_copy(update={"purpose": str(n)}) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        receipts = list(pool.map(lambda one: synthesize_once(one, workspace, generator), requests))
+    assert sorted(receipt.version for receipt in receipts) == list("12345678")
+    assert len({receipt.weights_sha256 for receipt in receipts}) == 1
+    assert_whole(workspace, 8)
+
+
+def test_a_bad_image_leaves_nothing(
+    task_folder: Path, workspace: Workspace, generator: Synthesizer
+) -> None:
+    (task_folder / "wart" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ImageError):
+        submit(SynthesisRequest.from_folder(task_folder, "r", "p"), workspace, generator)
+    assert workspace.ledger.outbox.recent() == []
+    assert_whole(workspace, 0)
+
+
+def test_a_full_queue_leaves_nothing(
+    request_of_folder: SynthesisRequest, settings: Settings, generator: Synthesizer
+) -> None:
+    with open_workspace(settings.model_copy(update={"max_queue": 1})) as workspace:
+        first = submit(request_of_folder, workspace, generator)
+        with pytest.raises(QueueFullError):
+            submit(request_of_folder, workspace, generator, key="second")
+        assert submit(request_of_folder, workspace, generator).request_id == first.request_id
+        assert Spool(settings.home_folder).request_ids() == [first.request_id]
+
+
+def test_with_the_registry_down_a_request_waits(
+    request_of_folder: SynthesisRequest, settings: Settings, generator: Synthesizer
+) -> None:
+    closed = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with open_workspace(closed) as workspace:
+        with pytest.raises(StoreError, match="is accepted but not done: the tracking store"):
+            synthesize_once(request_of_folder, workspace, generator)
+        (row,) = workspace.ledger.outbox.waiting()
+        assert row.state is RequestState.ACCEPTED
+        assert "Skin marks/" not in str(row.body)
+        report = reconcile(workspace, generator)
+        assert len(report.released) == 1
+    with open_workspace(settings) as workspace:
+        report = reconcile(workspace, generator)
+        assert report.finished == (f"{row.request_id}: done: models:/skin-marks/1",)
+        assert synthesize_once(request_of_folder, workspace, generator).version == "1"
+        assert_whole(workspace)
+
+
+def test_an_altered_spool_fails_and_can_be_sent_again(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    spool = Spool(workspace.settings.home_folder)
+    (spool.path / sent.request_id / "0-0.png").unlink()
+    failed = process(sent.request_id, workspace, generator)
+    assert failed.state is RequestState.FAILED
+    assert "missing or altered" in failed.error
+    assert_whole(workspace, 0)
+    again = synthesize_once(request_of_folder, workspace, generator)
+    assert again.request_id == sent.request_id
+    assert_whole(workspace)
+
+
+def test_who_works_on_a_request_keeps_it(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    outbox = workspace.ledger.outbox
+    row = outbox.claim(sent.request_id, 0.3)
+    assert row is not None
+    with _Lease(outbox, row, 0.3):
+        time.sleep(0.6)
+        assert process(sent.request_id, workspace, generator).state is RequestState.RUNNING
+        assert reconcile(workspace, generator).finished == ()
+        assert Spool(workspace.settings.home_folder).holds(sent.request_id)
+    time.sleep(0.4)
+    assert process(sent.request_id, workspace, generator).state is RequestState.DONE
+    assert_whole(workspace)
+
+
+def test_of_two_who_both_registered_the_first_to_record_stays(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    """The lease of the first lapses while it registers, as when a machine sleeps."""
+    sent = submit(request_of_folder, workspace, generator)
+
+    def overtake(step: str) -> None:
+        if step == "record_in_ledger":
+            workspace.ledger.outbox.release(sent.request_id, "")
+            process(sent.request_id, workspace, generator)
+
+    process(sent.request_id, workspace, generator, progress=overtake)
+    assert_whole(workspace)
+
+
+def test_a_waiting_caller_gets_what_the_other_made(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    begun = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            process,
+            sent.request_id,
+            workspace,
+            generator,
+            progress=lambda step: step == "check_stores" and begun.set(),
+        )
+        begun.wait(10)
+        receipt = finish_request(sent.request_id, workspace, generator)
+        assert receipt.to_dict() == first.result().receipt
+    assert_whole(workspace)

@@ -1,0 +1,156 @@
+"""Whatever ended a process: afterwards the stores agree, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from whole_stores import assert_whole
+
+from sgps.audit import RequestState
+from sgps.service._processing import MAX_CRASHES
+from sgps.service._spool import Spool
+from sgps.service.exactly_once import process, status, submit, synthesize_once
+from sgps.service.reconcile import reconcile
+from sgps.service.requests import SynthesisRequest
+from sgps.service.workspace import Workspace, open_workspace
+from sgps.settings import Settings
+from sgps.synthesizer import Synthesizer
+
+STEPS = (
+    "claim_request", "check_stores", "read_request", "load_generator", "synthesize_weights",
+    "assemble_record", "register_model", "store_artifacts", "create_version", "record_in_ledger",
+    "remove_request", "done",
+)  # fmt: skip
+
+
+@pytest.fixture
+def request_of_folder(task_folder: Path) -> SynthesisRequest:
+    return SynthesisRequest.from_folder(task_folder, "Dr. Ada", "a study")
+
+
+def _die_at(settings: Settings, request: SynthesisRequest, generator: Synthesizer,
+            step: str) -> None:  # fmt: skip
+    torch.set_num_threads(1)
+
+    def die(begun: str) -> None:
+        if begun == step:
+            os._exit(9)
+
+    with open_workspace(settings) as workspace:
+        sent = submit(request, workspace, generator, progress=die)
+        process(sent.request_id, workspace, generator, progress=die, lease_seconds=0.2)
+
+
+@pytest.fixture
+def die_at(
+    settings: Settings, request_of_folder: SynthesisRequest, generator: Synthesizer
+) -> Callable[[str], None]:
+    """Send the request from a process of its own, which ends at a step as if it were killed."""
+
+    def run(step: str) -> None:
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=_die_at, args=(settings, request_of_folder, generator, step))
+        child.start()
+        child.join(60)
+        assert child.exitcode == 9
+        time.sleep(0.25)
+
+    return run
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_kill_at_any_step_leaves_one_whole_version(
+    step: str,
+    die_at: Callable[[str], None],
+    settings: Settings,
+    request_of_folder: SynthesisRequest,
+    generator: Synthesizer,
+) -> None:
+    die_at(step)
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        reconcile(workspace, generator)
+        assert status(row.request_id, workspace).state is RequestState.DONE
+        assert_whole(workspace)
+        receipt = synthesize_once(request_of_folder, workspace, generator)
+        assert receipt.request_id == row.request_id
+        assert_whole(workspace)
+
+
+@pytest.mark.parametrize("step", ["decode_support", "accept_request"])
+def test_a_kill_before_a_request_is_accepted_leaves_nothing(
+    step: str, die_at: Callable[[str], None], settings: Settings, generator: Synthesizer
+) -> None:
+    die_at(step)
+    with open_workspace(settings) as workspace:
+        reconcile(workspace, generator)
+        assert_whole(workspace, 0)
+
+
+def test_with_nothing_to_do_nothing_is_done(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    synthesize_once(request_of_folder, workspace, generator)
+    report = reconcile(workspace, generator)
+    assert report.to_dict() == {"finished": [], "released": [], "swept": [], "unknown": []}
+    assert_whole(workspace)
+
+
+def test_what_another_ledger_may_own_is_left_alone(
+    request_of_folder: SynthesisRequest, settings: Settings, generator: Synthesizer, tmp_path: Path
+) -> None:
+    with open_workspace(settings) as workspace:
+        client = workspace.registry.client
+        workspace.registry.check_writable()
+        (experiment,) = [e for e in client.search_experiments() if e.name == "sgps-synthesis"]
+        tags = {"request_id": "f" * 32, "task": "Of another ledger"}
+        run = client.create_run(experiment.experiment_id, tags=tags)
+        report = reconcile(workspace, generator)
+        assert report.unknown == (f"run {run.info.run_id}",)
+        assert client.get_run(run.info.run_id).info.lifecycle_stage == "active"
+
+
+def test_a_run_that_lost_its_lease_is_swept(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    receipt = synthesize_once(request_of_folder, workspace, generator)
+    client = workspace.registry.client
+    kept = client.get_run(receipt.run_id)
+    tags = {name: kept.data.tags[name] for name in ("request_id", "task")}
+    stray = client.create_run(kept.info.experiment_id, tags=tags)
+    assert reconcile(workspace, generator).swept == (f"run {stray.info.run_id}",)
+    assert_whole(workspace)
+
+
+def test_images_on_another_machine_are_waited_for(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    spool = Spool(workspace.settings.home_folder)
+    (spool.path / sent.request_id).rename(spool.path.parent / "elsewhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Spool, "owner", "other:/home")
+        (line,) = reconcile(workspace, generator).released
+    assert "lie on another machine" in line
+    (spool.path.parent / "elsewhere").rename(spool.path / sent.request_id)
+    assert len(reconcile(workspace, generator).finished) == 1
+    assert_whole(workspace)
+
+
+def test_a_request_that_ends_every_process_is_given_up(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    for _ in range(MAX_CRASHES):
+        assert workspace.ledger.outbox.claim(sent.request_id, -1.0) is not None
+    reconcile(workspace, generator)
+    ended = status(sent.request_id, workspace)
+    assert ended.state is RequestState.FAILED
+    assert "every attempt ended the process" in ended.error
+    assert_whole(workspace, 0)

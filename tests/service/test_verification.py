@@ -1,0 +1,276 @@
+"""Tampering with ledger, registry and artifacts, and whether it is named."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from recorded_home import RecordedHome, copy_home
+
+from sgps.audit import canonical_json
+from sgps.audit._chain import entry_digest
+from sgps.errors import IntegrityError
+from sgps.service.review import submit_for_review
+from sgps.service.verification import AuditReport, verify_records
+from sgps.service.workspace import Workspace, open_workspace
+from sgps.synthesizer import Synthesizer
+
+Alter = Callable[[Path], object]
+
+
+@pytest.fixture
+def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
+    return copy_home(fresh_home, generator, tmp_path)
+
+
+@pytest.fixture
+def workspace(home: RecordedHome) -> Iterator[Workspace]:
+    with open_workspace(home.settings) as opened:
+        yield opened
+
+
+def alter_ledger(home: RecordedHome, *statements: str) -> None:
+    with closing(sqlite3.connect(home.settings.home_folder / "ledger.db")) as database:
+        for (trigger,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            database.execute(f'DROP TRIGGER "{trigger}"')
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+def only_finding(report: AuditReport) -> tuple[str, str, str]:
+    assert not report.passed
+    assert len(report.findings) == 1, report.findings
+    found = report.findings[0]
+    return found.kind, found.subject, found.where
+
+
+def test_untouched_records_pass(workspace: Workspace, home: RecordedHome) -> None:
+    steps: list[tuple[int, int]] = []
+    report = verify_records(workspace, progress=lambda done, total: steps.append((done, total)))
+    assert report.findings == ()
+    assert (report.entries, report.versions, report.erased) == (3, 3, ())
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    submit_for_review(home.first.model_uri, workspace, reviewer="Dr. Ada")
+    assert verify_records(workspace).passed
+    report.require_passed()
+
+
+@pytest.mark.parametrize(
+    ("statement", "entry"),
+    [
+        ("UPDATE ledger_entries SET subject = 'models:/other/1' WHERE number = 2", 2),
+        ("UPDATE ledger_entries SET record = replace(record, 'A test', 'x') WHERE number = 3", 3),
+        ("UPDATE ledger_entries SET record = 'no json' WHERE number = 1", 1),
+        ("DELETE FROM ledger_entries WHERE number = 2", 2),
+    ],
+)
+def test_an_edit_or_a_deletion_is_named(
+    home: RecordedHome, workspace: Workspace, statement: str, entry: int
+) -> None:
+    alter_ledger(home, "PRAGMA foreign_keys=OFF", statement)
+    report = verify_records(workspace, chain_only=True)
+    assert report.findings[0].kind == "chain"
+    assert report.findings[0].entry == entry
+    whole = verify_records(workspace)
+    assert whole.findings[0] == report.findings[0]
+    with pytest.raises(IntegrityError, match=f"entry {entry}"):
+        whole.require_passed()
+
+
+def test_a_truncation_is_seen_with_a_checkpoint(home: RecordedHome, workspace: Workspace) -> None:
+    checkpoint = workspace.ledger.checkpoint()
+    alter_ledger(
+        home,
+        "PRAGMA foreign_keys=OFF",
+        "UPDATE requests SET entry = NULL WHERE entry = 3",
+        "DELETE FROM ledger_entries WHERE number = 3",
+    )
+    assert verify_records(workspace, chain_only=True).passed
+    report = verify_records(workspace, chain_only=True, checkpoint=checkpoint)
+    assert report.findings[0].entry == 3
+    kinds = {(found.kind, found.subject) for found in verify_records(workspace).findings}
+    assert ("unknown version", home.third.model_uri) in kinds
+
+
+def test_a_ledger_that_was_forged_whole_does_not_match_the_artifacts(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    """Whoever recomputes every digest of the chain still does not have the artifacts' digests."""
+    entries = workspace.ledger.entries()
+    previous = "0" * 64
+    statements = []
+    for entry in entries:
+        text = canonical_json(entry.record)
+        if entry.number == 2:
+            record = json.loads(text)
+            record["audit"]["why"]["purpose"] = "Another purpose."
+            text = canonical_json(record)
+        fields = (entry.number, entry.time, entry.kind, entry.subject, text, previous)
+        digest = entry_digest(*fields)
+        escaped = text.replace("'", "''")
+        statements.append(
+            f"UPDATE ledger_entries SET record = '{escaped}', previous_digest = '{previous}',"
+            f" digest = '{digest}' WHERE number = {entry.number}"
+        )
+        previous = digest
+    alter_ledger(home, *reversed(statements))
+    report = verify_records(workspace)
+    kind, subject, where = only_finding(report)
+    assert (kind, subject) == ("altered artifact", home.second.model_uri)
+    assert where == "audit.json why.purpose"
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+
+
+def _repaint(path: Path) -> None:
+    with Image.open(path) as image:
+        changed = image.copy()
+    changed.putpixel((3, 3), (1, 2, 3))
+    changed.save(path)
+
+
+def _reword(path: Path) -> None:
+    path.write_text(path.read_text().replace("Secret words", "Other words"))
+
+
+SUPPORT = "support/melanoma/1-*.png"
+WEIGHTS = "model/data/classifier/classifier.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "alter", "kind"),
+    [
+        (WEIGHTS, _flip, "altered artifact"),
+        (WEIGHTS, Path.unlink, "altered artifact"),
+        ("model/data/classifier/classifier.json", _flip, "altered artifact"),
+        (SUPPORT, _repaint, "altered artifact"),
+        (SUPPORT, lambda path: path.write_bytes(b"no image"), "altered artifact"),
+        (SUPPORT, Path.unlink, "missing artifact"),
+        ("texts.json", _reword, "altered artifact"),
+        ("texts.json", Path.unlink, "missing artifact"),
+        ("request.json", _reword, "altered artifact"),
+        ("request.json", Path.unlink, "missing artifact"),
+        ("audit.json", Path.unlink, "missing artifact"),
+        ("audit.json", lambda path: path.write_text("[]"), "altered artifact"),
+        ("audit.json", lambda path: path.write_text("{}"), "altered artifact"),
+    ],
+)
+def test_an_altered_artifact_is_named(
+    home: RecordedHome, workspace: Workspace, name: str, alter: Alter, kind: str
+) -> None:
+    (path,) = home.artifacts(home.first).glob(name)
+    alter(path)
+    findings = verify_records(workspace).findings
+    assert {(found.kind, found.subject) for found in findings} == {(kind, home.first.model_uri)}
+    where = findings[0].where
+    assert path.name.split(".")[0] in where or path.parent.name in where
+
+
+def test_other_tampering_with_artifacts_is_named(home: RecordedHome, workspace: Workspace) -> None:
+    folder = home.artifacts(home.first)
+    (folder / "support" / "melanoma" / "extra.png").write_bytes(b"")
+    assert only_finding(verify_records(workspace))[0] == "unknown artifact"
+    (folder / "support" / "melanoma" / "extra.png").unlink()
+
+    loader = folder / "model" / "MLmodel"
+    whole = loader.read_text()
+    loader.write_text(whole.replace("sgps.registry.pyfunc_loader", "somebody.elses"))
+    finding = verify_records(workspace).findings[0]
+    assert finding.where == "model/MLmodel"
+    assert "somebody.elses" in finding.found
+    loader.write_text(whole)
+
+    audit = folder / "audit.json"
+    record = json.loads(audit.read_text())
+    record["inputs"]["classes"][0]["images"][0]["artifact"] = "../../../../../secret.png"
+    audit.write_text(json.dumps(record))
+    (home.settings.artifact_folder.parent / "secret.png").write_bytes(b"")
+    kinds = {found.kind for found in verify_records(workspace).findings}
+    assert kinds == {"missing artifact", "unknown artifact"}
+
+
+def test_the_weights_of_another_model_are_named(home: RecordedHome, workspace: Workspace) -> None:
+    for name in ("classifier.safetensors", "classifier.json"):
+        place = f"model/data/classifier/{name}"
+        other = home.artifacts(home.third) / place
+        (home.artifacts(home.first) / place).write_bytes(other.read_bytes())
+    wheres = {found.where for found in verify_records(workspace).findings}
+    assert wheres == {
+        "model/data/classifier, weights_sha256",
+        "model/data/classifier, description_sha256",
+    }
+
+
+def test_tampering_with_the_registry_is_named(home: RecordedHome, workspace: Workspace) -> None:
+    client = workspace.registry.client
+    name, version = home.first.model_name, home.first.version
+    client.set_model_version_tag(name, version, "requester", "Dr. Mallory")
+    assert only_finding(verify_records(workspace)) == (
+        "altered label",
+        home.first.model_uri,
+        "tag requester",
+    )
+    client.set_model_version_tag(name, version, "requester", "Dr. Ada")
+    client.set_model_version_tag(name, version, "state", "approved")
+    client.set_registered_model_alias(name, "approved", version)
+    wheres = [found.where for found in verify_records(workspace).findings]
+    assert wheres == ["tag state", "alias approved"]
+    client.delete_registered_model_alias(name, "approved")
+    client.set_model_version_tag(name, version, "state", "draft")
+
+    second = find_source(workspace, home)
+    client.create_model_version(home.third.model_name, second, run_id="f" * 32)
+    kind, subject, _ = only_finding(verify_records(workspace))
+    assert (kind, subject) == ("unknown version", f"models:/{home.third.model_name}/2")
+    client.delete_model_version(home.third.model_name, "2")
+    client.delete_model_version(name, version)
+    assert only_finding(verify_records(workspace))[:2] == ("missing version", home.first.model_uri)
+
+
+def find_source(workspace: Workspace, home: RecordedHome) -> str:
+    stored = workspace.registry.client.get_model_version(
+        home.second.model_name, home.second.version
+    )
+    return str(stored.source)
+
+
+def test_a_key_that_went_without_an_erasure_is_named(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    workspace.ledger.record_keys.erase(home.second.request_id)
+    assert only_finding(verify_records(workspace))[:2] == ("missing key", home.second.model_uri)
+
+
+def test_entries_of_before_digests_were_sealed_are_compared(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    ledger = workspace.ledger
+    sealed = ledger.get(2)
+    audit = json.loads((home.artifacts(home.second) / "audit.json").read_text())
+    alter_ledger(
+        home,
+        "PRAGMA foreign_keys=OFF",
+        "UPDATE requests SET entry = NULL",
+        "DELETE FROM ledger_terms",
+        "DELETE FROM ledger_entries",
+        "DELETE FROM record_keys",
+    )
+    ledger.append("synthesize", sealed.subject, {**sealed.record, "audit": audit})
+    for receipt in (home.first, home.third):
+        workspace.registry.client.delete_model_version(receipt.model_name, receipt.version)
+    assert verify_records(workspace).findings == ()
+    path = home.artifacts(home.second) / "audit.json"
+    path.write_text(json.dumps({**audit, "device": "abacus"}))
+    assert only_finding(verify_records(workspace))[2] == "audit.json device"

@@ -1,0 +1,185 @@
+"""From dropped pictures to a classifier and its answer, over HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sending import drop, ledger, picture, request_for
+from starlette.testclient import TestClient
+
+OpenClient = Callable[..., TestClient]
+
+
+def test_a_request_becomes_a_classifier_that_answers(running: TestClient) -> None:
+    answer = running.post("/api/requests", json=request_for(running, "Colours"))
+    assert answer.status_code == 201, answer.text
+    content = answer.json()
+    receipt = content["receipt"]
+    assert content["state"] == "done"
+    assert receipt["model_uri"] == "models:/colours/1"
+    assert content["mlflow"] == "http://127.0.0.1:5000/#/models/colours/versions/1"
+    assert "synthesize_weights" in content["steps"]
+    followed = running.get(f"/api/requests/{receipt['request_id']}")
+    assert followed.status_code == 200
+    assert followed.json() == content
+    said = running.post("/api/models/colours/1/predict", content=picture(99))
+    assert said.status_code == 200, said.text
+    prediction = said.json()
+    probabilities = prediction["probabilities"]
+    assert set(probabilities) == {"red", "blue"}
+    assert sum(probabilities.values()) == pytest.approx(1.0, abs=1e-5)
+    assert prediction["label"] == max(probabilities, key=probabilities.__getitem__)
+    assert prediction["state"] == "draft"
+    assert "not approved" in prediction["warning"]
+    assert isinstance(prediction["abstains"], bool)
+
+
+def test_a_support_image_is_most_like_itself(running: TestClient) -> None:
+    fields = request_for(running, "Mirror")
+    running.post("/api/requests", json=fields)
+    for number, (label, place) in enumerate((("red", 0), ("red", 1), ("blue", 0), ("blue", 1))):
+        image = fields["classes"][number // 2]["images"][place]
+        nearest = running.post(f"/api/models/mirror/1/predict?image={image}").json()["nearest"]
+        assert (nearest["number"], nearest["class_name"]) == (number, label)
+        assert nearest["similarity"] == pytest.approx(1.0, abs=1e-4)
+        small = running.get(f"/api/models/mirror/1/support/{number}")
+        assert small.headers["content-type"] == "image/png"
+        assert small.content.startswith(b"\x89PNG")
+    assert running.get("/api/models/mirror/1/support/4").status_code == 404
+
+
+def test_the_same_request_gives_the_same_version(running: TestClient) -> None:
+    fields = request_for(running, "Twice")
+    first = running.post("/api/requests", json=fields).json()
+    again = running.post("/api/requests", json=fields)
+    assert again.status_code == 201
+    assert again.json()["receipt"] == first["receipt"]
+    dropped_again = running.post("/api/requests", json=request_for(running, "Twice")).json()
+    assert dropped_again["receipt"] == first["receipt"]
+
+
+def test_eight_at_once_give_eight_versions(running: TestClient) -> None:
+    asked = [request_for(running, "Eight", 100 * number) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda fields: running.post("/api/requests", json=fields), asked))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    versions = {answer.json()["receipt"]["version"] for answer in answers}
+    assert versions == {str(number) for number in range(1, 9)}
+
+
+def test_a_key_with_another_content_is_refused(running: TestClient) -> None:
+    key = {"Idempotency-Key": "mine"}
+    first, other = request_for(running, "Key"), request_for(running, "Key", 50)
+    assert running.post("/api/requests", json=first, headers=key).status_code == 201
+    refused = running.post("/api/requests", json=other, headers=key)
+    assert refused.status_code == 422
+    assert "belongs to another request" in refused.json()["error"]["what"]
+
+
+def test_who_did_not_sign_in_is_recorded_so(running: TestClient) -> None:
+    fields = request_for(running, "Who", legal_basis="Consent.")
+    running.post("/api/requests", json=fields)
+    (entry,) = ledger(running).find(task="Who")
+    audit = entry.record["audit"]
+    assert audit["who"] == {"requester": "Ada", "role": "steward", "authentication": "none"}
+    assert audit["why"]["legal_basis"] == "Consent."
+
+
+def test_an_erased_classifier_does_not_answer_any_more(running: TestClient) -> None:
+    receipt = running.post("/api/requests", json=request_for(running, "Gone")).json()["receipt"]
+    path = "/api/models/gone/1"
+    assert running.post(f"{path}/predict", content=picture(1)).status_code == 200
+    ledger(running).record_keys.erase(receipt["request_id"])
+    assert running.post(f"{path}/predict", content=picture(1)).status_code == 409
+    assert running.get(f"{path}/support/0").status_code == 409
+
+
+def test_a_slow_request_is_pending_and_can_be_followed(open_client: OpenClient) -> None:
+    hurried = open_client(wait=0.0)
+    answer = hurried.post("/api/requests", json=request_for(hurried, "Slow"))
+    assert answer.status_code == 202
+    assert answer.json()["state"] == "pending"
+    path = f"/api/requests/{answer.json()['request_id']}"
+    found = hurried.get(path).json()
+    while found["state"] == "pending":
+        time.sleep(0.05)
+        found = hurried.get(path).json()
+    assert found["receipt"]["version"] == "1"
+
+
+def test_a_registry_that_is_down_leaves_the_request_pending(
+    open_client: OpenClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    broken = open_client(tracking_uri=f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}")
+    fields = request_for(broken, "Later")
+    answer = broken.post("/api/requests", json=fields)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["waiting_for"]
+    again = open_client().post("/api/requests", json=fields).json()
+    assert again["request_id"] == answer.json()["request_id"]
+    assert again["state"] == "done"
+
+
+def test_a_full_queue_turns_away(open_client: OpenClient, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    broken = f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}"
+    client = open_client(max_queue=1, wait=0.0, tracking_uri=broken)
+    assert client.post("/api/requests", json=request_for(client, "One")).status_code == 202
+    refused = client.post("/api/requests", json=request_for(client, "Two", 50))
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.json()["error"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": ""}, "task"),
+        ({"task": 3}, "task"),
+        ({"requester": None}, "requester"),
+        ({"purpose": "x" * 1_001}, "purpose"),
+        ({"classes": "many"}, "classes"),
+        ({"classes": []}, "classes"),
+        ({"folder": "/etc"}, "folder"),
+        ({"classes": [{"name": "a", "images": ["../../etc/passwd"]}]}, "no such image"),
+        ({"classes": [{"name": "a", "images": ["0" * 32]}]}, "no such image"),
+        ({"classes": [{"name": "a", "images": [{"id": 1}]}]}, "no such image"),
+        ({"classes": [None, None]}, "classes"),
+    ],
+)
+def test_a_wrong_field_is_named(client: TestClient, changes: dict[str, Any], words: str) -> None:
+    fields = {"task": "T", "requester": "Ada", "purpose": "P", "classes": []}
+    answer = client.post("/api/requests", json=fields | changes)
+    assert answer.status_code == 422, answer.text
+    assert words in answer.json()["error"]["what"]
+
+
+def test_an_unknown_field_is_named(client: TestClient) -> None:
+    answer = client.post("/api/requests", json=request_for(client, "T", surprise=1))
+    assert answer.status_code == 422
+    assert "surprise" in answer.json()["error"]["what"]
+
+
+def test_an_image_in_two_classes_is_refused(client: TestClient) -> None:
+    classes = [{"name": name, "images": [drop(client, 1)]} for name in "ab"]
+    fields = {"task": "T", "requester": "Ada", "purpose": "P", "classes": classes}
+    answer = client.post("/api/requests", json=fields)
+    assert answer.status_code == 422
+    assert "are the same image" in answer.json()["error"]["what"]
+
+
+def test_an_unknown_request_is_not_found(client: TestClient) -> None:
+    assert client.get("/api/requests/" + "0" * 32).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["Colours/1", "colours/x", "a..b/1", "colours/1%2f2", "a/1"])
+def test_an_unknown_classifier_is_not_found(running: TestClient, path: str) -> None:
+    answer = running.post(f"/api/models/{path}/predict", content=picture(0))
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["error"]["what"]
