@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -22,6 +23,9 @@ from sgps.service.synthesis import SynthesisReceipt
 from sgps.service.versions import STEP_VERSIONS
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import load_settings, override_settings
+
+RECEIPT_ARTIFACT = "receipt"
+"""Key of the artifact that holds the receipt of a flow run."""
 
 
 @step("submit_request", version=TASK_VERSIONS["submit_request"])
@@ -51,7 +55,15 @@ def synthesize(request: SynthesisRequest, generator: str = "", key: str = "") ->
     with open_workspace(settings) as workspace:
         sent = submit_request(request, workspace, key or None)
         receipt = process_request(sent.request_id, workspace, _identity())
-    return {**receipt.to_dict(), "warnings": list(sent.warnings)}
+    facts = {**receipt.to_dict(), "warnings": list(sent.warnings)}
+    _show(facts)
+    return facts
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """Let Prefect's UI and API show the receipt; names of files, in warnings, stay out of it."""
+    shown = {name: value for name, value in facts.items() if name != "warnings"}
+    create_table_artifact([shown], key=RECEIPT_ARTIFACT, description="The registered classifier")
 
 
 def _tell(step_name: str) -> None:

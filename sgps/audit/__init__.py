@@ -1,6 +1,6 @@
 """The append-only ledger: who did what, when, from which bytes; and requests on their way in."""
 
-from sgps.audit._chain import LedgerEntry, Verification, canonical_json
+from sgps.audit._chain import LedgerEntry, Verification, canonical_json, entry_digest
 from sgps.audit.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from sgps.audit.ledger import Ledger
 from sgps.audit.outbox import Outbox, OutboxRow, RequestState
@@ -16,6 +16,7 @@ __all__ = [
     "RequestState",
     "Verification",
     "canonical_json",
+    "entry_digest",
     "read_checkpoint",
     "seal_digest",
     "seal_record",

@@ -7,16 +7,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from sgps.cli.output import format_pairs, format_rows, say, write_json, write_result
 from sgps.cli.registration import DeviceOption, JsonFlag, register
-
-if TYPE_CHECKING:
-    from sgps.service import SynthesisReceipt
 
 RECEIPT_FIELDS = (
     "request_id",
@@ -97,6 +94,9 @@ def synthesize(
         str | None,
         typer.Option(help="Idempotency key; default: the same request gives the same version."),
     ] = None,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Let the Prefect deployment of 'sgps up' do it.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Synthesize a classifier and register it.
@@ -114,20 +114,21 @@ def synthesize(
     request = read_synthesis_request(
         task_path, settings, task=task, requester=requester, purpose=purpose
     )
-    with open_workspace(settings) as workspace:
-        receipt = synthesize_once(request, workspace, key=key, progress=None if json else say)
-    for warning in receipt.warnings:
-        say(f"warning: {warning}")
-    facts = _public_facts(receipt)
+    if remote:
+        from flows.remote import synthesize_remotely
+
+        facts = synthesize_remotely(request, settings, generator=generator or "", key=key or "")
+    else:
+        with open_workspace(settings) as workspace:
+            receipt = synthesize_once(request, workspace, key=key, progress=None if json else say)
+        for warning in receipt.warnings:
+            say(f"warning: {warning}")
+        facts = asdict(receipt)
+    facts = {name: facts[name] for name in RECEIPT_FIELDS}
     if json:
         write_json(facts)
     else:
         write_result(format_pairs(facts))
-
-
-def _public_facts(receipt: SynthesisReceipt) -> dict[str, object]:
-    facts = asdict(receipt)
-    return {name: facts[name] for name in RECEIPT_FIELDS}
 
 
 def predict(

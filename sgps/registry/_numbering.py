@@ -54,6 +54,12 @@ def create_version(
     raise AssertionError("the last attempt returns or raises")
 
 
+def delete_if_empty(client: MlflowClient, name: str) -> None:
+    """Delete a model that has no version."""
+    if not client.search_model_versions(f"name = '{name}'", max_results=1):
+        client.delete_registered_model(name)
+
+
 def _require_model(client: MlflowClient, name: str, task: str) -> None:
     try:
         client.create_registered_model(name, tags={"task": task})

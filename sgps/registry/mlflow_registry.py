@@ -22,7 +22,7 @@ from sgps.registry._mlflow import (
     download_artifacts,
     get_artifact_repository,
 )
-from sgps.registry._numbering import create_version
+from sgps.registry._numbering import create_version, delete_if_empty
 from sgps.registry._package_folder import (
     CLASSIFIER_PATH,
     MODEL_FOLDER,
@@ -153,9 +153,8 @@ class ModelRegistry:
         StoreError: the store cannot be read.
         """
         with store_errors(self._uri):
-            return find_request_runs(
-                self._client, self._experiment_id, self.tracking_uri, request_id
-            )
+            place = (self._experiment_id, self.tracking_uri)
+            return find_request_runs(self._client, *place, request_id)
 
     def discard(self, run: RequestRun) -> None:
         """Remove a run with its artifacts and its version, if it has one.
@@ -299,5 +298,4 @@ class ModelRegistry:
 
     def _delete_model_if_empty(self, name: str) -> None:
         with self._numbering:
-            if not self._client.search_model_versions(f"name = '{name}'", max_results=1):
-                self._client.delete_registered_model(name)
+            delete_if_empty(self._client, name)

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sgps.audit import Checkpoint, Ledger, LedgerEntry, canonical_json
-from sgps.audit._chain import entry_digest
+from sgps.audit import Checkpoint, Ledger, LedgerEntry, canonical_json, entry_digest
 from sgps.errors import InputError, IntegrityError, UnknownNameError
 from sgps.registry.contents import StoredVersion, find_stored, open_contents
 from sgps.service._archive import Member, SignedArchive, write_archive

@@ -209,7 +209,7 @@ class _Erasure:
         return self._workspace.ledger.append(ERASURE_KIND, subject, record, terms=terms).number
 
     def _erase_request(self, target: ErasureTarget, epitaph: Epitaph) -> None:
-        workspace, ledger = self._workspace, self._workspace.ledger
+        ledger = self._workspace.ledger
         steps: dict[str, Callable[[], object]] = {
             "uploads": lambda: self._remove_uploads(self._digests(target)),
             "spool": lambda: self._remove_spooled(target),
@@ -254,10 +254,7 @@ class _Erasure:
         spool = Spool(self._workspace.settings.home_folder)
         spool.remove(target.request_id)
         if target.request_id in spool.request_ids():
-            raise StoreError(
-                f"{spool.path}: the images of request {target.request_id} cannot be deleted",
-                expected="a folder that can be written",
-            )
+            raise StoreError(f"{spool.path}: request {target.request_id} cannot be deleted")
 
     def _bury(self, target: ErasureTarget, epitaph: Epitaph) -> None:
         if target.model_uri:
@@ -281,12 +278,8 @@ class _Erasure:
         notes: list[str] = []
         if self._runs_left:
             notes.append(f"{self._runs_left} emptied runs stay marked as deleted: run mlflow gc")
-        sqlite = self._workspace.registry.tracking_uri.startswith("sqlite")
-        if self._plan.targets and sqlite and not compact(self._workspace.registry):
-            notes.append(
-                "the MLflow database is in use and was not compacted: traces of deleted rows may"
-                " be in its file until it is"
-            )
+        if self._plan.targets and not compact(self._workspace.registry):
+            notes.append("the MLflow database was not compacted: deleted rows may leave traces")
         return notes
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sgps.datasets.decoding import DecodedImage, ImageLimits, read_image
+from sgps.datasets.hygiene import inspect_image
 from sgps.datasets.manifest import resolve_image_path
 from sgps.datasets.repeats import find_repeats
 from sgps.errors import ImageError, InputError, RequestError
@@ -27,7 +28,8 @@ class SupportCheck:
 
     Attributes
     ----------
-    check: what was looked for, such as "duplicate" or "near_duplicate".
+    check: what was looked for, "duplicate", "near_duplicate", or a code of
+        :func:`sgps.datasets.hygiene.inspect_image`.
     label: class of the image; "" where it concerns several.
     image: its number in the class as requested, from 1.
     finding: one line for people, that names class and numbers.
@@ -108,6 +110,7 @@ def read_support(
                 repeats.append((first, here))
     found = [_duplicate(request, first, here) for first, here in repeats]
     found += _near_duplicates(request, kept)
+    found += [finding for here, image in kept for finding in _hygiene(request, here, image)]
     return DecodedSupport(
         tuple(_of_class(kept, number) for number in range(len(request.classes))),
         tuple(_persons(request, kept, number) for number in range(len(request.classes))),
@@ -162,6 +165,24 @@ def _duplicate(request: SynthesisRequest, first: _Place, here: _Place) -> _Findi
     return _finding(
         request, "duplicate", first, here, "{other} shows the same as {one} and was left out"
     )
+
+
+def _hygiene(request: SynthesisRequest, here: _Place, image: DecodedImage) -> list[_Finding]:
+    """Warnings about one image; what was removed from its file is recorded elsewhere."""
+    label = request.classes[here.number].name
+    return [
+        (
+            f"class {label!r}: {here.name}: {found.message}",
+            SupportCheck(
+                found.code,
+                label,
+                here.image + 1,
+                f"class {label!r}: image {here.image + 1}: {found.message}",
+            ),
+        )
+        for found in inspect_image(image)
+        if found.severity == "warning"
+    ]
 
 
 def _require_one_class(request: SynthesisRequest, first: _Place, here: _Place) -> None:

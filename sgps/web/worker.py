@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+
 from sgps.errors import SgpsError
 from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.identity import RequesterIdentity
@@ -22,6 +24,7 @@ from sgps.service.synthesis import load_synthesizer
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
+from sgps.synthesizer.task import ClassSupport, Task
 
 THREADS = 2
 SECONDS_BETWEEN_RECONCILIATIONS = 60.0
@@ -136,7 +139,7 @@ class Worker:
         with self._opening:
             if self._synthesizer is None:
                 loaded = load_synthesizer(self._settings)
-                loaded.encode_texts(["warm"])
+                loaded.synthesize(_warming_task())
                 self._synthesizer = loaded
             return self._synthesizer
 
@@ -155,3 +158,11 @@ class Worker:
             _log.warning("%s", error)
         except Exception:
             _log.exception("the reconciliation failed; the next one tries again")
+
+
+def _warming_task() -> Task:
+    """A task whose synthesis touches everything that is slow the first time."""
+    grey = (np.full((64, 64, 3), 90, np.uint8), np.full((64, 64, 3), 160, np.uint8))
+    return Task(
+        "warm", tuple(ClassSupport(str(n), (pixels,), "grey") for n, pixels in enumerate(grey))
+    )

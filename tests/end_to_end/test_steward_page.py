@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import socket
@@ -27,6 +28,11 @@ pytestmark = pytest.mark.browser
 KINDS = ("angioma", "blue_nevus", "melanoma")
 SHOTS = 3
 SECONDS = 60
+_FOCUSED = """(() => {
+  const at = document.activeElement;
+  const name = at.getAttribute("aria-label") || (at.labels && at.labels[0]?.textContent);
+  return name || at.textContent;
+})()"""
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +44,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             drawn = Image.fromarray(draw_phantom(kind, 256, np.random.default_rng([number, shot])))
             place = folder / (kind if shot < SHOTS else "new") / f"{kind}-{shot}.jpg"
             place.parent.mkdir(exist_ok=True)
-            exif = Image.Exif()
             if shot == 0:
-                exif[0x010F] = "A camera"
-            drawn.save(place, quality=95, exif=exif)
+                drawn.getexif()[0x010F] = "A camera"
+            drawn.save(place, quality=95, exif=drawn.getexif())
     dark = draw_phantom("melanoma", 256, np.random.default_rng(9)) // 12
     Image.fromarray(dark).save(folder / "dark.png")
     return folder
@@ -112,8 +117,6 @@ def _card(page: Page, number: int) -> Locator:
 
 def _drop(zone: Locator, files: list[Path]) -> None:
     """Drop files as a mouse does: a drop event that carries them."""
-    import base64
-
     content = [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
     zone.evaluate(
         """(zone, files) => {
@@ -166,3 +169,140 @@ def test_from_dropped_pictures_to_a_prediction(
         assert answer.locator("figure.nearest img").evaluate("image => image.decode()") is None
     assert complaints == []
     assert [url for url in requests if not url.startswith(address)] == []
+
+
+def test_with_the_keyboard_alone(opened: Page, pictures: Path, complaints: list[str]) -> None:
+    keyboard = opened.keyboard
+
+    def tab_to(words: str) -> None:
+        for _ in range(60):
+            keyboard.press("Tab")
+            if words in str(opened.evaluate(_FOCUSED)):
+                return
+        pytest.fail(f"Tab does not reach {words!r}")
+
+    def choose(words: str, files: list[Path]) -> None:
+        tab_to(words)
+        with opened.expect_file_chooser() as chooser:
+            keyboard.press("Enter")
+        chooser.value.set_files(files)
+
+    tab_to("Skip to the page")
+    keyboard.press("Enter")
+    for words, text in (
+        ("Name of the task", "Keys alone"),
+        ("Your name", "Dr. Ada"),
+        ("Why it is wanted", "To see."),
+    ):
+        tab_to(words)
+        keyboard.type(text)
+    for number, kind in enumerate(KINDS[:2], start=1):
+        tab_to("Name of the class")
+        keyboard.type(kind)
+        tab_to("Pick a text")
+        keyboard.press("Enter")
+        card = _card(opened, number)
+        card.get_by_role("button", name=f"{kind} (phantom)").wait_for()
+        tab_to(f"{kind} (phantom)")
+        keyboard.press("Enter")
+        assert card.get_by_label("How it looks").input_value() == PHANTOM_CLASSES[kind]
+        choose(f"pictures of class {number}", sorted((pictures / kind).iterdir()))
+        card.get_by_text(f"{SHOTS} pictures in this class").wait_for()
+    tab_to("Make the classifier")
+    keyboard.press("Enter")
+    opened.get_by_text("keys-alone, version 1").wait_for()
+    assert "Your classifier" in opened.evaluate(_FOCUSED)
+    choose("Choose new pictures", [pictures / "new" / f"angioma-{SHOTS}.jpg"])
+    opened.get_by_text("1 picture looked at.").wait_for()
+    assert "angioma" in opened.locator(".verdict").inner_text()
+    assert complaints == []
+
+
+def test_what_is_missing_is_said_and_leads_to_its_field(opened: Page) -> None:
+    opened.get_by_role("button", name="Make the classifier").click()
+    problems = opened.get_by_role("alert").filter(has_text="put right first")
+    assert problems.get_by_role("link").all_inner_texts() == [
+        "Give the task a name.",
+        "Say who you are.",
+        "Say why it is wanted.",
+        "Class 1: give it a name.",
+        "Class 1: give it at least one picture.",
+        "Class 2: give it a name.",
+        "Class 2: give it at least one picture.",
+    ]
+    problems.get_by_role("link").first.click()
+    assert opened.evaluate("document.activeElement.id") == "task"
+
+
+def test_findings_stand_under_the_pictures(opened: Page, pictures: Path) -> None:
+    card = _card(opened, 1)
+    foreign = pictures / "no-picture.jpg"
+    foreign.write_text("<script>alert(1)</script>")
+    again = pictures / KINDS[0] / f"{KINDS[0]}-1.jpg"
+    _drop(card.locator(".zone"), [pictures / "dark.png", again, foreign])
+    _drop(_card(opened, 2).locator(".zone"), [again])
+    dark = card.locator(".picture").filter(has_text="dark.png")
+    dark.get_by_text("Look: Too dark").wait_for()
+    card.locator(".picture").filter(has_text="no-picture.jpg").get_by_text("Not taken").wait_for()
+    same = card.get_by_text(f"Shows the same as {again.name} of class 2")
+    same.wait_for()
+    _card(opened, 2).get_by_role("button", name=f"Remove {again.name}").click()
+    same.wait_for(state="detached")
+    assert opened.get_by_label("Choose pictures of class 2").evaluate(
+        "input => input === document.activeElement"
+    )
+
+
+def test_markup_is_text(opened: Page, pictures: Path, complaints: list[str]) -> None:
+    attack = "<img src=x onerror=alert(1)>"
+    hostile = pictures / "<b onmouseover=alert(2)>.png"
+    hostile.write_bytes((pictures / "dark.png").read_bytes())
+    _fill(opened, pictures, task=attack, kinds=KINDS[:2])
+    _card(opened, 1).get_by_label("Name of the class").fill(attack)
+    _card(opened, 1).get_by_label("How it looks").fill(attack)
+    _drop(_card(opened, 1).locator(".zone"), [hostile])
+    _card(opened, 1).get_by_text(hostile.name, exact=True).wait_for()
+    opened.get_by_role("button", name="Make the classifier").click()
+    opened.locator("#receipt dl").wait_for()
+    _drop(opened.locator("#trial .zone"), [hostile])
+    opened.locator(".answer dt").filter(has_text=attack).wait_for()
+    opened.get_by_role("link", name="See its record").click()
+    opened.get_by_role("cell", name=attack, exact=True).first.wait_for()
+    assert opened.locator("img[src='x'], b").count() == 0
+    assert complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_never_scrolls_sideways(
+    opened: Page, pictures: Path, address: str, width: int, complaints: list[str]
+) -> None:
+    opened.set_viewport_size({"width": width, "height": 740})
+    _fill(opened, pictures, task="W" * 100)
+    opened.get_by_role("button", name="Make the classifier").click()
+    opened.locator("#receipt dl").wait_for()
+    _drop(opened.locator("#trial .zone"), sorted((pictures / "new").iterdir()))
+    opened.locator(".answer meter").first.wait_for()
+    measured = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    assert opened.evaluate(measured) == [width, width]
+    small = opened.locator("button:visible, input:visible:not([type=checkbox]), summary:visible")
+    heights = small.evaluate_all("all => all.map(each => each.getBoundingClientRect().height)")
+    assert min(heights) >= 32
+    for path in ("/audit", "/audit/1", "/nothing"):
+        opened.goto(f"{address}{path}")
+        assert opened.evaluate(measured) == [width, width]
+    assert [heard for heard in complaints if "404" not in heard] == []
+
+
+def test_it_can_be_read_aloud(opened: Page) -> None:
+    assert opened.locator("html").get_attribute("lang") == "en"
+    assert opened.locator("h1").count() == 1
+    unnamed = opened.locator("input, textarea, button, select").evaluate_all(
+        "all => all.filter(each => !each.getAttribute('aria-label') && !(each.labels || []).length"
+        " && !each.textContent.trim()).map(each => each.outerHTML)"
+    )
+    assert unnamed == []
+    twice = opened.evaluate(
+        "(ids => ids.filter((id, place) => ids.indexOf(id) !== place))"
+        "([...document.querySelectorAll('[id]')].map(each => each.id))"
+    )
+    assert twice == []

@@ -9,8 +9,7 @@ const STEPS = {
   load_generator: "Loading the generator",
   synthesize_weights: "Making the classifier",
   assemble_record: "Writing the record",
-  store_artifacts: "Storing it",
-  register_model: "Registering it",
+  register_model: "Registering it, with its pictures",
   record_in_ledger: "Entering it in the ledger",
 };
 const PAUSE = 400;
