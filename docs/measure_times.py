@@ -34,13 +34,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings(home=Path(scratch) / "home")
         folder = draw_support(Path(scratch) / "support")
-        request = service.SynthesisRequest.from_folder(folder, "docs", "timing")
         synthesizer = Synthesizer.load(settings.generator, device=settings.device)
         with service.open_workspace(settings) as workspace:
             for repeat in range(repeats + 1):
                 marks: list[tuple[str, float]] = []
-                service.synthesize_request(
-                    request,
+                service.synthesize_once(
+                    service.SynthesisRequest.from_folder(folder, "docs", f"timing {repeat}"),
                     workspace,
                     synthesizer,
                     progress=lambda step, marks=marks: marks.append((step, time.perf_counter())),

@@ -37,11 +37,7 @@ from sgps.registry._reachability import (
     store_errors,
     without_password,
 )
-from sgps.registry._request_runs import (
-    RequestRun,
-    find_request_runs,
-    read_audit_record,
-)
+from sgps.registry._request_runs import RequestRun, find_request_runs, read_audit_record
 from sgps.registry._searching import find_version, search_versions, summarise
 from sgps.registry.naming import model_name_for
 from sgps.registry.package import ModelPackage

@@ -41,9 +41,11 @@ def test_the_same_request_gives_the_same_receipt(
 ) -> None:
     first = synthesize_once(request_of_folder, workspace, generator)
     assert synthesize_once(request_of_folder, workspace, generator) == first
-    assert synthesize_once(shuffled(request_of_folder), workspace, generator) == first
+    again = synthesize_once(shuffled(request_of_folder), workspace, generator)
+    assert (again.run_id, again.model_uri) == (first.run_id, first.model_uri)
     sent = submit(request_of_folder, workspace, generator)
-    assert (sent.created, sent.state, sent.receipt) == (False, "done", first.to_dict())
+    assert (sent.created, sent.state) == (False, "done")
+    assert (sent.receipt or {})["run_id"] == first.run_id
     assert_whole(workspace)
 
 

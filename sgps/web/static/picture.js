@@ -31,7 +31,7 @@ export class Picture {
     this.kept = kept;
     const size = `${kept.width} × ${kept.height}`;
     this.frame.replaceChildren(
-      element("img", { src: `/api/images/${kept.id}`, alt: `${this.name}, ${size} pixels`, loading: "lazy" }),
+      element("img", { src: `/api/images/${kept.id}`, alt: `${this.name}, ${size} pixels` }),
     );
     this.show();
   }
