@@ -70,7 +70,8 @@ def check_export(
     if json:
         write_json(found.to_dict())
     else:
-        facts = {"trusted": found.trusted, "checkpoint": found.checkpoint.number}
+        trusted = "not checked" if found.trusted is None else found.trusted
+        facts = {"trusted": trusted, "checkpoint": found.checkpoint.number}
         names = ("model_uri", "fingerprint", "entries", "members")
         write_result(format_pairs({name: getattr(found, name) for name in names} | facts))
     if found.findings:

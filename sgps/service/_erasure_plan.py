@@ -22,6 +22,10 @@ COPIES = (
     "Backups, exports and copies on other machines are not touched: whoever keeps them has to erase"
     " them too."
 )
+ALONE = (
+    "Requests that named no person are not found by a pseudonym: look for each image of the person"
+    " too, with --image."
+)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _OPEN = (RequestState.ACCEPTED, RequestState.RUNNING)
 
@@ -117,7 +121,8 @@ def plan_erasure(selection: ErasureSelection, workspace: Workspace) -> ErasurePl
             remedy="see what there is with: sgps audit search",
         )  # fmt: skip
     found_targets = tuple(targets.values())
-    notes = (*_notes(found_targets, look, ledger), COPIES)
+    other_ways = (ALONE,) if selection.person is not None else ()
+    notes = (*_notes(found_targets, look, ledger), *other_ways, COPIES)
     return ErasurePlan(found_targets, digests, uploads, tuple(e.number for e in begun), notes)
 
 

@@ -23,6 +23,10 @@ Progress = Callable[[int, int], None]
 _LABELS = ("request_id", "task", "requester", "generator_sha256", "weights_sha256")
 
 
+_KINDS_OF_LABELS = ("altered label", "wrong state")
+_LABELS_REMEDY = "bring MLflow to what the ledger says: sgps review show MODEL --repair"
+
+
 @dataclass(frozen=True)
 class AuditReport:
     """Outcome of a verification.
@@ -58,7 +62,9 @@ class AuditReport:
         more = f" (and {others} more)" if others else ""
         raise IntegrityError(
             f"{self.findings[0]}{more}",
-            remedy="restore ledger and artifacts from a backup and ask who had access",
+            remedy=_LABELS_REMEDY
+            if all(finding.kind in _KINDS_OF_LABELS for finding in self.findings)
+            else "restore ledger and artifacts from a backup and ask who had access",
         )
 
 

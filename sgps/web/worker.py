@@ -25,9 +25,11 @@ from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.task import ClassSupport, Task
+from sgps.web.memory import return_freed_memory
 
 THREADS = 2
 SECONDS_BETWEEN_RECONCILIATIONS = 60.0
+_TURNS_BETWEEN_SWEEPS = 60
 _SECONDS_TO_STOP = 10.0
 _STEPS_KEPT = 256
 
@@ -102,11 +104,12 @@ class Worker:
         """Work on an accepted request as soon as a thread is free; asking twice changes nothing."""
         with self._lock:
             running = self._running.get(request_id)
-            if running is None:
-                running = self._pool.submit(self._process, request_id)
-                self._running[request_id] = running
-                running.add_done_callback(lambda _: self._forget(request_id))
-            return running
+            if running is not None:
+                return running
+            running = self._pool.submit(self._process, request_id)
+            self._running[request_id] = running
+        running.add_done_callback(lambda _: self._forget(request_id))
+        return running
 
     def status(self, request_id: str) -> Submission:
         """How far a request is. Raises UnknownNameError, StoreError."""
@@ -134,6 +137,7 @@ class Worker:
     def _forget(self, request_id: str) -> None:
         with self._lock:
             self._running.pop(request_id, None)
+        return_freed_memory()
 
     def _warm_synthesizer(self) -> Synthesizer:
         with self._opening:
@@ -144,16 +148,21 @@ class Worker:
             return self._synthesizer
 
     def _keep_mending(self) -> None:
+        turn = 0
         while not self._stopping.is_set():
-            self._mend()
+            self._mend(whole=turn % _TURNS_BETWEEN_SWEEPS == 0)
+            turn += 1
             self._stopping.wait(self._seconds_between)
 
-    def _mend(self) -> None:
+    def _mend(self, *, whole: bool) -> None:
+        """Reconcile where a request waits; with ``whole``, in any case, which reads every run."""
         try:
             synthesizer = self._warm_synthesizer()
             with contextlib.suppress(OSError):
                 self._chores()
-            reconcile(self.workspace, synthesizer)
+            if whole or self.workspace.ledger.outbox.waiting(1):
+                reconcile(self.workspace, synthesizer)
+            return_freed_memory()
         except SgpsError as error:
             _log.warning("%s", error)
         except Exception:

@@ -1,0 +1,45 @@
+"""What the worker does on its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sending import request_for, services
+from starlette.testclient import TestClient
+
+from sgps.audit import RequestState
+from sgps.web.memory import return_freed_memory
+
+OpenClient = Callable[..., TestClient]
+
+
+def test_what_waited_is_finished_at_the_start(open_client: OpenClient, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    broken = open_client(tracking_uri=f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}")
+    answer = broken.post("/api/requests", json=request_for(broken, "Waits"))
+    assert answer.json()["state"] == "pending"
+    request_id = answer.json()["request_id"]
+    with open_client() as started:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if services(started).worker.status(request_id).state is RequestState.DONE:
+                break
+            time.sleep(0.1)
+        assert started.get(f"/api/requests/{request_id}").json()["receipt"]["version"] == "1"
+        assert started.get("/api/health").json() == {"status": "ok", "generator": "loaded"}
+
+
+def test_asking_twice_works_once(client: TestClient) -> None:
+    worker = services(client).worker
+    answer = client.post("/api/requests", json=request_for(client, "Once")).json()
+    first = worker.enqueue(answer["request_id"])
+    assert first.result(timeout=60).state is RequestState.DONE
+    assert worker.enqueue(answer["request_id"]).result(timeout=60) == first.result()
+    assert worker.steps(answer["request_id"]).count("register_model") == 1
+
+
+def test_memory_can_be_given_back_again_and_again() -> None:
+    return_freed_memory()
+    assert return_freed_memory() in (True, False)
