@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-SYNTHESIS_VERSION = "1"
+SYNTHESIS_VERSION = "2"
 
 STEP_VERSIONS: dict[str, str] = {
     "check_request": "1",
     "decode_support": "1",
-    "synthesize_weights": "1",
-    "assemble_record": "1",
-    "register_model": "1",
-    "record_in_ledger": "1",
+    "synthesize_weights": "2",
+    "assemble_record": "2",
+    "register_model": "2",
+    "record_in_ledger": "2",
 }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sgps.synthesizer.generator_config import GeneratorConfig
 
 LearningRole = Literal["meta_train", "meta_val", "novel_val"]
-"""Roles that training and choosing may read; ``novel_test`` is for final figures."""
+"""Roles that training and choosing may read; that of the final figures is not among them."""
 
 
 class MetaTrainingConfig(BaseModel):

@@ -64,8 +64,7 @@ def test_tasks_carry_their_versions() -> None:
     import flows.synthesize
     import flows.validate_data
     from flows.versions import FLOW_VERSIONS, TASK_VERSIONS
-    from sgps.service.versions import STEP_VERSIONS
 
-    assert flows.synthesize.synthesize_weights.version == STEP_VERSIONS["synthesize_weights"]
+    assert flows.synthesize.process_request.version == TASK_VERSIONS["process_request"]
     assert flows.validate_data.check_datasets.version == TASK_VERSIONS["check_datasets"]
     assert flows.retrain.retrain.version == FLOW_VERSIONS["retrain"]
