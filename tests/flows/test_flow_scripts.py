@@ -99,7 +99,9 @@ def test_parameters_of_the_repository_make_the_deployments() -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_the_demo_run_again_gives_the_same_version(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_again_gives_the_same_version(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     versions = []
     for _ in range(2):
         assert run_command(["demo", "--shots", "2", "--json"]) == 0
