@@ -28,6 +28,7 @@ from sgps.registry.card import render_card
 from sgps.registry.package import ModelPackage, SupportImage
 
 MODEL_FOLDER = "model"
+GENERATOR_FOLDER = "generator"
 CLASSIFIER_PATH = "data/classifier"
 _LOADER = "sgps.registry.pyfunc_loader"
 _REQUIREMENTS = (
@@ -37,12 +38,15 @@ _REQUIREMENTS = (
 
 
 def write_documents(package: ModelPackage, folder: Path) -> None:
-    """Write ``support/``, ``texts.json``, ``request.json``, ``audit.json`` and ``card.html``."""
+    """Write all but the model: the card, what it was made from, the record, the generator's own."""
     _write_support(package.support, folder)
     _write_json(folder / "texts.json", _texts(package))
     _write_json(folder / "request.json", package.request)
     _write_json(folder / "audit.json", package.audit)
     (folder / "card.html").write_text(render_card(package), encoding="utf-8")
+    for name, content in package.generator_documents.items():
+        (folder / GENERATOR_FOLDER).mkdir(exist_ok=True)
+        (folder / GENERATOR_FOLDER / name).write_bytes(content)
 
 
 def write_model(package: ModelPackage, folder: Path, *, run_id: str) -> Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class ModelPackage:
     texts: per class name its description, "" where there is none; in the order of the classes.
     request: the request as asked, JSON-able.
     audit: the audit record, JSON-able (see ``sgps.service.provenance``).
+    generator_documents: what the generator's release says of itself, by file name.
     """
 
     request_id: str
@@ -51,6 +52,7 @@ class ModelPackage:
     texts: Mapping[str, str]
     request: Mapping[str, Any]
     audit: Mapping[str, Any]
+    generator_documents: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def generator_name(self) -> str:

@@ -12,6 +12,7 @@ from sgps.audit import Outbox, OutboxRow, seal_record
 from sgps.errors import IntegrityError, RequestError, StoreError, UserError
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
 from sgps.service._spool import Spool, SpooledRequest
+from sgps.service.generator_documents import read_documents
 from sgps.service.provenance import FlowIdentity, RequestIdentity
 from sgps.service.synthesis import (
     LEDGER_KIND,
@@ -163,6 +164,7 @@ class _Work:
             files=spooled.files,
             seconds={**spooled.seconds, **self._clock.seconds},
             flow=flow,
+            generator_documents=read_documents(spooled.generator),
         )
 
     def _register(self, package: ModelPackage) -> tuple[RegisteredVersion, Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +20,10 @@ from sgps.service._content import content_digest, generator_digest
 from sgps.service._processing import LEASE_SECONDS, process_claimed
 from sgps.service._spool import Spool, SpooledRequest
 from sgps.service.identity import RequesterIdentity
+from sgps.service.known_images import find_known_images, recorded_known_images, with_checks
 from sgps.service.provenance import FlowIdentity
 from sgps.service.requests import SynthesisRequest
+from sgps.service.support import ImageOrigin, with_origins
 from sgps.service.synthesis import (
     StepClock,
     SynthesisReceipt,
@@ -65,6 +67,7 @@ def submit(
     *,
     key: str | None = None,
     identity: RequesterIdentity | None = None,
+    origins: Mapping[str, ImageOrigin] | None = None,
     progress: Progress | None = None,
 ) -> Submission:
     """Accept a request: check it, decode its images once, and keep it until it is done.
@@ -77,6 +80,8 @@ def submit(
     synthesizer: the loaded generator that will be used; by default that of the settings.
     key: the caller's idempotency key; by default the content is the key.
     identity: who asks and how we know; by default the requester that the request names.
+    origins: by its name in the request, the file that an image first came in, where the image here
+        is a copy; it is what the record tells of.
     progress: called with the name of each step as it begins.
 
     Raises
@@ -97,12 +102,16 @@ def submit(
         synthesizer.generator_sha256 if synthesizer else generator_digest(workspace.settings)
     )
     support = clock.time("decode_support", lambda: decode_support(checked, workspace.settings))
+    support = with_origins(support, origins or {})
+    known = clock.time(
+        "find_known_images", lambda: find_known_images(request, support, workspace.ledger)
+    )
     digest = content_digest(request, support, generator)
     spooled = SpooledRequest(
         request_id=uuid.uuid4().hex,
         requested=checked.requested,
         request=request,
-        support=support,
+        support=with_checks(support, known),
         identity=identity or RequesterIdentity(request.requester),
         key=key,
         content_sha256=digest,
@@ -111,7 +120,11 @@ def submit(
         seconds=clock.seconds,
     )
     row, created = clock.time("accept_request", lambda: _accept(spooled, workspace))
-    return _submission(row, created=created, warnings=support.warnings)
+    if row.state is RequestState.DONE:
+        found = recorded_known_images(row.request_id, workspace.ledger)
+    else:
+        found = tuple(check.finding for check in known)
+    return _submission(row, created=created, warnings=support.warnings + found)
 
 
 def process(

@@ -11,6 +11,7 @@ from typing import Any
 
 from sgps.audit import Ledger
 from sgps.errors import StoreError, UnknownNameError
+from sgps.service.generator_documents import read_documents
 from sgps.service.sbom import SBOM_FILE, GeneratorComponent, write_sbom
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
@@ -139,6 +140,8 @@ def _install(
         staging.mkdir(parents=True)
         for name in ("generator.safetensors", "generator.json"):
             shutil.copyfile(candidate / name, staging / name)
+        for name, content in read_documents(str(candidate)).items():
+            (staging / name).write_bytes(content)
         sbom_sha256 = write_sbom(staging / SBOM_FILE, generator)
         text = json.dumps({**record, "sbom_sha256": sbom_sha256}, indent=2) + "\n"
         (staging / RECORD_FILE).write_text(text, encoding="utf-8")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sgps.datasets.decoding import DecodedImage, ImageLimits, read_image
@@ -20,6 +21,19 @@ class SupportPaths:
     """Where the images of a request lie: per class, in its order, one path an image."""
 
     paths: tuple[tuple[Path, ...], ...]
+
+
+@dataclass(frozen=True)
+class ImageOrigin:
+    """The file that an image came in, where what is read is a copy that was made of it.
+
+    format: what its bytes were, such as "JPEG". removed: kinds of metadata that were taken out.
+    file_sha256: of its bytes.
+    """
+
+    format: str
+    removed: tuple[str, ...]
+    file_sha256: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,28 @@ def read_support(
         tuple(_persons(request, kept, number) for number in range(len(request.classes))),
         tuple(warning for warning, _ in found),
         tuple(check for _, check in found),
+    )
+
+
+def with_origins(support: DecodedSupport, origins: Mapping[str, ImageOrigin]) -> DecodedSupport:
+    """The support whose images tell of the files they first came in.
+
+    ``origins`` are by the name of the image in the request; others stay as they are.
+    """
+    return replace(
+        support,
+        images=tuple(
+            tuple((name, _from_origin(image, origins.get(name))) for name, image in images)
+            for images in support.images
+        ),
+    )
+
+
+def _from_origin(image: DecodedImage, origin: ImageOrigin | None) -> DecodedImage:
+    if origin is None:
+        return image
+    return replace(
+        image, format=origin.format, removed=origin.removed, file_sha256=origin.file_sha256
     )
 
 

@@ -165,10 +165,12 @@ def assemble_record(
     files: Sequence[Sequence[bytes]] = (),
     seconds: dict[str, float] | None = None,
     flow: FlowIdentity | None = None,
+    generator_documents: Mapping[str, bytes] | None = None,
 ) -> ModelPackage:
     """Join classifier, support images, texts and audit record into what is registered.
 
-    ``files`` are, per class, the images as PNG files, where there are such already.
+    ``files`` are, per class, the images as PNG files, where there are such already;
+    ``generator_documents`` is what :func:`sgps.service.generator_documents.read_documents` found.
     """
     named = list(zip(request.classes, support.images, strict=True))
     digests = {item.name: [image.pixel_sha256 for _, image in images] for item, images in named}
@@ -206,6 +208,7 @@ def assemble_record(
         texts={item.name: item.description for item in request.classes},
         request=request.to_record(),
         audit=audit,
+        generator_documents=generator_documents or {},
     )
 
 

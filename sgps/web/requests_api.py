@@ -13,10 +13,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from sgps.audit import RequestState
-from sgps.errors import RequestError, UnknownNameError
+from sgps.errors import RequestError, StoreError, UnknownNameError
 from sgps.service.exactly_once import Submission
 from sgps.service.identity import RequesterIdentity
+from sgps.service.influence import recorded_influence
 from sgps.service.requests import SynthesisRequest
+from sgps.service.support import ImageOrigin
 from sgps.web.authentication import REVIEWER, STEWARD, account_of, require_role
 from sgps.web.limits import read_json
 from sgps.web.services import Services, services_of
@@ -32,7 +34,9 @@ _POLL_SECONDS = 0.1
 async def ask(request: Request) -> JSONResponse:
     """Ask for a classifier of images that were dropped before.
 
-    201 with the receipt where it is done within the wait; 202 with the id otherwise. The same
+    201 with the receipt, and what each image does to the classifier (see
+    :func:`sgps.service.influence.recorded_influence`), where it is done within the wait; 202 with
+    the id otherwise. The same
     request, or the same ``Idempotency-Key`` header with the same content, gives the same answer;
     the same key with another content is refused (422). 413: too large; 429: too many wait.
     """
@@ -40,18 +44,20 @@ async def ask(request: Request) -> JSONResponse:
     services = services_of(request)
     fields = await read_json(request, services.settings.max_request_bytes)
     identity = _identity(request, fields)
-    asked = parse_request(fields | {"requester": identity.name}, services)
+    asked, origins = parse_request(fields | {"requester": identity.name}, services)
     key = request.headers.get("idempotency-key")
     loop = asyncio.get_running_loop()
     submission = await loop.run_in_executor(
-        services.decoding, lambda: services.worker.submit(asked, key=key, identity=identity)
+        services.decoding,
+        lambda: services.worker.submit(asked, key=key, identity=identity, origins=origins),
     )
-    return _answer(request, services, await _settle(submission, services))
+    settled = await _settle(submission, services)
+    return await asyncio.to_thread(_answer, request, services, settled)
 
 
 @router.get("/{request_id}")
 def follow(request: Request, request_id: str) -> JSONResponse:
-    """How far a request is: its state, the steps so far, and the receipt once it is done."""
+    """How far a request is: its state and the steps so far; once it is done, as :func:`ask`."""
     require_role(request, STEWARD, REVIEWER)
     services = services_of(request)
     submission = services.worker.status(request_id)
@@ -80,8 +86,12 @@ async def _settle(submission: Submission, services: Services) -> Submission:
     return found
 
 
-def parse_request(fields: Mapping[str, Any], services: Services) -> SynthesisRequest:
+def parse_request(
+    fields: Mapping[str, Any], services: Services
+) -> tuple[SynthesisRequest, dict[str, ImageOrigin]]:
     """A request whose images are ids of uploads, as one whose images are files.
+
+    Beside it, by the names of these files, what they were when they were sent.
 
     Raises
     ------
@@ -90,23 +100,26 @@ def parse_request(fields: Mapping[str, Any], services: Services) -> SynthesisReq
     classes = fields.get("classes")
     if not isinstance(classes, list):
         raise RequestError("classes: not a list", expected="a list of classes")
-    return SynthesisRequest.parse(
-        {**fields, "classes": [_class(item, f"classes[{n}]", services) for n, item in
-                               enumerate(classes)]},
-        folder=services.uploads.folder,
-    )  # fmt: skip
+    origins: dict[str, ImageOrigin] = {}
+    found = [
+        _class(item, f"classes[{number}]", services, origins) for number, item in enumerate(classes)
+    ]
+    request = SynthesisRequest.parse({**fields, "classes": found}, folder=services.uploads.folder)
+    return request, origins
 
 
-def _class(item: object, field: str, services: Services) -> object:
+def _class(item: object, field: str, services: Services, origins: dict[str, ImageOrigin]) -> object:
     if not isinstance(item, dict) or not isinstance(item.get("images"), list):
         return item
     for place, image in enumerate(item["images"]):
         try:
-            services.uploads.get(image if isinstance(image, str) else "")
+            upload = services.uploads.get(image if isinstance(image, str) else "")
         except UnknownNameError as error:
             raise RequestError(
                 f"{field}.images[{place}]: {error.what}", remedy=error.remedy
             ) from error
+        if upload.origin is not None:
+            origins[upload.file_name] = upload.origin
     return {**item, "images": [f"{image}.png" for image in item["images"]]}
 
 
@@ -128,13 +141,26 @@ def _answer(request: Request, services: Services, submission: Submission) -> JSO
     }
     if submission.state is RequestState.DONE and submission.receipt is not None:
         receipt = submission.receipt
-        content |= {"receipt": receipt, "mlflow": mlflow_link(request, services, receipt)}
+        content |= {
+            "receipt": receipt,
+            "mlflow": mlflow_link(request, services, receipt),
+            "influence": _influence(submission.request_id, services),
+        }
         return JSONResponse(content, status_code=201)
     if submission.state is RequestState.FAILED:
         error = {"what": submission.error or "it failed", "expected": "", "remedy": ""}
         return JSONResponse(content | {"error": error}, status_code=422)
     content["waiting_for"] = submission.error
     return JSONResponse(content, status_code=202)
+
+
+def _influence(request_id: str, services: Services) -> list[dict[str, Any]]:
+    """What the images do; nothing where it cannot be read, for the receipt stands without it."""
+    try:
+        return recorded_influence(request_id, services.worker.workspace)
+    except StoreError as error:
+        _log.warning("%s", error)
+        return []
 
 
 def mlflow_link(request: Request, services: Services, receipt: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from sgps.datasets.decoding import (
 )
 from sgps.datasets.preprocessing import shrink_long_side
 from sgps.errors import QueueFullError, StoreError, UnknownNameError
+from sgps.service.support import ImageOrigin
 from sgps.web.findings import findings_of
 
 MAX_UPLOADS = 5_000
@@ -39,6 +40,7 @@ class Upload:
 
     width, height: of the kept image, in pixels. removed: kinds of metadata that were taken out.
     findings: code, severity and message of each thing worth saying about the image.
+    format, file_sha256: of the file as it was sent; "" where it was kept before this was noted.
     """
 
     id: str
@@ -48,6 +50,19 @@ class Upload:
     removed: tuple[str, ...]
     findings: tuple[dict[str, str], ...]
     pixel_sha256: str
+    file_sha256: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the kept image in the folder of the store."""
+        return f"{self.id}.png"
+
+    @property
+    def origin(self) -> ImageOrigin | None:
+        """The file as it was sent; None where that was not noted."""
+        if not self.file_sha256:
+            return None
+        return ImageOrigin(self.format, self.removed, self.file_sha256)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -85,10 +100,11 @@ class UploadStore:
             removed=image.removed,
             findings=findings_of(image),
             pixel_sha256=image.pixel_sha256,
+            file_sha256=image.file_sha256,
         )
         small = encode_png(shrink_long_side(image.pixels, _THUMBNAIL_SIDE))
         with self._writing():
-            self._write(upload.id + ".png", encode_png(image.pixels))
+            self._write(upload.file_name, encode_png(image.pixels))
             self._write(upload.id + ".small.png", small)
             self._write(upload.id + ".json", json.dumps(upload.to_dict()).encode())
         return upload

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -20,12 +20,13 @@ from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.identity import RequesterIdentity
 from sgps.service.reconcile import reconcile
 from sgps.service.requests import SynthesisRequest
+from sgps.service.support import ImageOrigin
 from sgps.service.synthesis import load_synthesizer
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.task import ClassSupport, Task
-from sgps.web.memory import return_freed_memory
+from sgps.web.memory import return_freed_memory, set_aside_what_stays
 
 THREADS = 2
 SECONDS_BETWEEN_RECONCILIATIONS = 60.0
@@ -95,10 +96,22 @@ class Worker:
             return self._workspace
 
     def submit(
-        self, request: SynthesisRequest, *, key: str | None, identity: RequesterIdentity
+        self,
+        request: SynthesisRequest,
+        *,
+        key: str | None,
+        identity: RequesterIdentity,
+        origins: Mapping[str, ImageOrigin],
     ) -> Submission:
         """Accept a request, once. Raises what :func:`sgps.service.exactly_once.submit` raises."""
-        return submit(request, self.workspace, self._synthesizer, key=key, identity=identity)
+        return submit(
+            request,
+            self.workspace,
+            self._synthesizer,
+            key=key,
+            identity=identity,
+            origins=origins,
+        )
 
     def enqueue(self, request_id: str) -> Future[Submission]:
         """Work on an accepted request as soon as a thread is free; asking twice changes nothing."""
@@ -144,6 +157,7 @@ class Worker:
             if self._synthesizer is None:
                 loaded = load_synthesizer(self._settings)
                 loaded.synthesize(_warming_task())
+                set_aside_what_stays()
                 self._synthesizer = loaded
             return self._synthesizer
 

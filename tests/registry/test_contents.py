@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BuildPackage
 
 from sgps.errors import StoreError
 from sgps.registry import ModelRegistry
@@ -17,6 +17,9 @@ from sgps.registry.contents import (
     open_contents,
 )
 from sgps.registry.erasing import Epitaph, bury_version, compact, erase_contents
+from sgps.registry.package import ModelPackage
+
+BuildPackage = Callable[..., ModelPackage]
 
 EPITAPH = Epitaph("Dr. <b>Eve</b>", "Consent [x](y) withdrawn.", "2030-01-02T03:04:05+00:00", 7)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ from sgps.audit import RequestState
 from sgps.errors import ConflictError, ImageError, QueueFullError, StoreError
 from sgps.service._processing import _Lease
 from sgps.service._spool import Spool
-from sgps.service.exactly_once import finish_request, process, submit, synthesize_once
+from sgps.service.exactly_once import finish_request, process, status, submit, synthesize_once
 from sgps.service.identity import RequesterIdentity
 from sgps.service.reconcile import reconcile
 from sgps.service.requests import SynthesisRequest
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
+
+WriteImage = Callable[..., Path]
 
 
 @pytest.fixture
@@ -34,6 +37,10 @@ def shuffled(request: SynthesisRequest) -> SynthesisRequest:
         item.model_copy(update={"images": item.images[::-1]}) for item in request.classes[::-1]
     )
     return request.model_copy(update={"classes": classes})
+
+
+def known(warnings: Sequence[str]) -> list[str]:
+    return [warning for warning in warnings if "looks like one" in warning]
 
 
 def test_the_same_request_gives_the_same_receipt(
@@ -74,6 +81,49 @@ def test_two_requests_of_one_task_are_two_versions_of_the_same_weights(
     assert (first.version, second.version) == ("1", "2")
     assert first.weights_sha256 == second.weights_sha256
     assert_whole(workspace, 2)
+
+
+def test_images_of_another_request_are_known(
+    task_folder: Path, workspace: Workspace, generator: Synthesizer, write_image: WriteImage
+) -> None:
+    first_request = SynthesisRequest.from_folder(task_folder, "Dr. Ada", "a study")
+    first = synthesize_once(first_request, workspace, generator)
+    assert known(first.warnings) == []
+    for label, keep in (("melanoma", ()), ("naevus", ("1.png",)), ("wart", ())):
+        for place in range(2):
+            if f"{place}.png" not in keep:
+                write_image(
+                    task_folder / label / f"{place}.png", seed=900 + 10 * len(label) + place
+                )
+    request = SynthesisRequest.from_folder(task_folder, "Bo", "another", task="Other")
+    words = "class 'naevus': image 2 looks like one that models:/skin-marks/1 was made from"
+    sent = submit(request, workspace, generator)
+    assert known(sent.warnings) == [words]
+    other = synthesize_once(request, workspace, generator)
+    assert known(other.warnings) == [words]
+    (entry,) = workspace.ledger.find(request_id=other.request_id)
+    assert entry.record["audit"]["checks"][-1] == {
+        "check": "known_image",
+        "label": "naevus",
+        "image": 2,
+        "finding": words,
+    }
+    receipt = status(sent.request_id, workspace).receipt or {}
+    assert known(receipt["warnings"]) == [words]
+    again = submit(request, workspace, generator)
+    assert (again.created, again.warnings) == (False, sent.warnings)
+    assert synthesize_once(request, workspace, generator) == other
+    assert_whole(workspace, 2)
+
+
+def test_images_of_an_erased_record_are_not_known(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    synthesize_once(request_of_folder, workspace, generator)
+    (entry,) = workspace.ledger.entries("synthesize")
+    workspace.ledger.forget_terms(entry.number, ["image_hash"])
+    sent = submit(request_of_folder, workspace, generator, key="mine")
+    assert known(sent.warnings) == []
 
 
 def test_a_key_belongs_to_one_content(

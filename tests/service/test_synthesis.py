@@ -76,7 +76,11 @@ def test_the_version_holds_images_texts_request_and_record(
 ) -> None:
     folder = artifacts_of(workspace, receipt)
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["audit.json", "card.html", "model", "request.json", "support", "texts.json"]
+    assert names == [
+        "audit.json", "card.html", "generator", "model", "request.json", "support", "texts.json",
+    ]  # fmt: skip
+    card = folder / "generator" / "README.md"
+    assert "Model card: generator `default`" in card.read_text()
     assert not list(folder.rglob("*.pkl"))
     stored = sorted((folder / "support" / "naevus").iterdir())
     original = read_image(task_folder / "naevus" / "0.png")

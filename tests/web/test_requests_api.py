@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sending import drop, ledger, picture, request_for
+from PIL import Image
+from sending import drop, ledger, picture, request_for, services
 from starlette.testclient import TestClient
+
+from sgps.audit import seal_digest
 
 OpenClient = Callable[..., TestClient]
 
@@ -88,6 +92,65 @@ def test_who_did_not_sign_in_is_recorded_so(running: TestClient) -> None:
     audit = entry.record["audit"]
     assert audit["who"] == {"requester": "Ada", "role": "steward", "authentication": "none"}
     assert audit["why"]["legal_basis"] == "Consent."
+
+
+def test_the_record_tells_of_the_files_as_they_were_sent(running: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "A camera"
+    sent = picture(700, format="JPEG", exif=exif)
+    fields = request_for(running, "Origins", 710)
+    fields["classes"][1]["images"].append(
+        running.post("/api/images", content=sent).json()["id"],
+    )
+    receipt = running.post("/api/requests", json=fields).json()["receipt"]
+    audit = services(running).worker.workspace.registry.audit_record(receipt["run_id"])
+    kept, jpeg = (audit["inputs"]["classes"][1]["images"][place] for place in (0, 2))
+    assert jpeg["deidentification"] == {"removed": ["exif"], "re_encoded": True, "format": "JPEG"}
+    assert jpeg["file_sha256"] == hashlib.sha256(sent).hexdigest()
+    assert (kept["deidentification"]["removed"], kept["deidentification"]["format"]) == ([], "PNG")
+    assert kept["file_sha256"] == hashlib.sha256(picture(720)).hexdigest()
+    (entry,) = ledger(running).find(request_id=receipt["request_id"])
+    sealed = entry.record["audit"]["inputs"]["classes"][1]["images"][2]
+    assert sealed["deidentification"] == jpeg["deidentification"]
+    key = ledger(running).record_keys.get(receipt["request_id"])
+    assert key is not None
+    assert sealed["file_hmac"] == seal_digest(key, jpeg["file_sha256"])
+
+
+def test_the_answer_tells_what_each_picture_does(running: TestClient) -> None:
+    fields = request_for(running, "Influence", 730)
+    first, second = fields["classes"]
+    second["images"].insert(1, second["images"][0])
+    first["images"].append(drop(running, 735))
+    content = running.post("/api/requests", json=fields).json()
+    (entry,) = ledger(running).find(request_id=content["request_id"])
+    measured = entry.record["audit"]["outputs"]["details"]["influence"]
+    assert [each["class"] for each in content["influence"]] == ["red", "blue"]
+    numbers = [[image["image"] for image in each["images"]] for each in content["influence"]]
+    assert numbers == [[1, 2, 3], [1, 3]]
+    for number, (asked, told) in enumerate(
+        zip(fields["classes"], content["influence"], strict=True)
+    ):
+        for image, recorded in zip(told["images"], measured[number], strict=True):
+            upload = services(running).uploads.get(asked["images"][image["image"] - 1])
+            assert image["pixel_sha256"] == upload.pixel_sha256
+            assert image["influence"] == recorded["influence"]
+            assert image["judged"] is True
+            assert image["contradicts_its_class"] == (image["taken_for"] != told["class"])
+            assert image["contradicts_its_class"] == recorded["contradicts_its_class"]
+    fields["classes"] = [second, first]
+    assert running.post("/api/requests", json=fields).json()["influence"] == content["influence"]
+
+
+def test_a_picture_alone_in_its_class_is_not_judged(running: TestClient) -> None:
+    fields = request_for(running, "Alone", 740)
+    fields["classes"][0]["images"].pop()
+    (alone,) = running.post("/api/requests", json=fields).json()["influence"][0]["images"]
+    assert (alone["judged"], alone["contradicts_its_class"], alone["taken_for"]) == (
+        False,
+        False,
+        None,
+    )
 
 
 def test_an_erased_classifier_does_not_answer_any_more(running: TestClient) -> None:

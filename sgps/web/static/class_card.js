@@ -72,6 +72,15 @@ export class ClassCard {
     return asked;
   }
 
+  // images: what the answer says of the pictures of this class.
+  showInfluence(images) {
+    const found = new Map(images.map((each) => [each.pixel_sha256, each]));
+    for (const picture of this.kept) {
+      picture.influence = found.get(picture.kept.pixel_sha256) || null;
+      picture.show();
+    }
+  }
+
   discard() {
     for (const picture of this.kept) forget(picture.id);
     this.root.remove();

@@ -8,6 +8,7 @@ export class Picture {
     this.id = null;
     this.failed = false;
     this.repeats = [];
+    this.influence = null;
     this.findings = element("ul", { class: "findings" });
     this.frame = element("div", { class: "frame" }, element("span", { class: "wait" }, "Checking…"));
     this.person = element("input", { maxlength: "80", autocomplete: "off" });
@@ -24,6 +25,11 @@ export class Picture {
       this.findings, this.personField, remove,
     );
     this.remove = remove;
+  }
+
+  // Whether the other pictures alone would give it another class.
+  get surprises() {
+    return Boolean(this.influence && this.influence.judged && this.influence.contradicts_its_class);
   }
 
   arrived(kept) {
@@ -51,8 +57,16 @@ export class Picture {
     for (const other of this.repeats) {
       lines.push({ severity: "warning", message: `Shows the same as ${other}` });
     }
+    if (this.influence) lines.push(...this.#influenceLines());
     if (!lines.length && this.kept) lines.push({ severity: "good", message: "Looks fine" });
     this.findings.replaceChildren(...lines.map(finding));
+  }
+
+  #influenceLines() {
+    const moved = (100 * this.influence.influence).toFixed(1);
+    const lines = [`Without it, the answers for the other pictures change by ${moved} points of 100`];
+    if (this.surprises) lines.unshift(`Without this picture it would be taken for “${this.influence.taken_for}”`);
+    return lines.map((message) => ({ severity: "note", message }));
   }
 }
 

@@ -49,6 +49,7 @@ function number() {
 async function compare() {
   const kept = cards.flatMap((card) => card.kept.map((picture) => ({ card, picture })));
   const mine = (comparison += 1);
+  for (const { picture } of kept) picture.influence = null;
   const names = new Map(kept.map(({ card, picture }) => [picture.id, { picture, card }]));
   let repeats = [];
   if (kept.length > 1) {
@@ -120,6 +121,29 @@ function asked() {
   return basis ? { ...fields, legal_basis: basis } : fields;
 }
 
+function showInfluence(classes, receipt) {
+  const found = new Map(classes.map((each) => [each.class, each.images]));
+  for (const card of cards) card.showInfluence(found.get(card.name.value.trim()) || []);
+  const surprising = cards.flatMap((card) =>
+    card.kept.filter((picture) => picture.surprises).map((picture) => surprise(card, picture)),
+  );
+  if (!surprising.length) return;
+  receipt.append(
+    element("h3", {}, "Pictures that are unlike the others of their class"),
+    element("p", { class: "hint" }, "This may well be right: a rare form, another light. See that they are in the right class."),
+    element("ul", { class: "images" }, ...surprising),
+  );
+}
+
+function surprise(card, picture) {
+  const { taken_for: other } = picture.influence;
+  return element("li", { class: "picture" },
+    element("div", { class: "frame" }, element("img", { src: `/api/images/${picture.id}`, alt: picture.name })),
+    element("p", { class: "name", title: picture.name }, picture.name),
+    element("p", {}, `Given as “${card.name.value.trim()}”. Without this picture it would be taken for “${other}”.`),
+  );
+}
+
 async function submit(event) {
   event.preventDefault();
   if (makeButton.getAttribute("aria-disabled") === "true") return;
@@ -133,7 +157,9 @@ async function submit(event) {
       progress.textContent = text;
     });
     const result = document.getElementById("result");
-    showReceipt(document.getElementById("receipt"), answer);
+    const receipt = document.getElementById("receipt");
+    showReceipt(receipt, answer);
+    showInfluence(answer.influence, receipt);
     result.hidden = false;
     trial.begin(answer.receipt);
     result.focus();
