@@ -1,7 +1,7 @@
 """Freed memory back to the system: what lies in reference cycles, and what glibc keeps of tensors.
 
 Python looks for cycles among old objects only once they have grown by a quarter; of the 600,000
-objects that the libraries make, that is never. Once these are set aside, looking takes milliseconds.
+objects that the libraries make, that is never. With these set aside, looking takes milliseconds.
 """
 
 from __future__ import annotations
