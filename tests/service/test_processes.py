@@ -192,7 +192,7 @@ def test_servers_end_with_a_killed_parent(
     assert find_running(tmp_path) is None
     again = drive(port)
     wait_ready(again)
-    assert all(map(is_gone, pids))
+    wait_for(lambda: all(map(is_gone, pids)), "what the killed start left ends")
 
 
 def test_the_end_of_one_server_is_told_and_ends_the_rest(tmp_path: Path) -> None:
