@@ -39,6 +39,8 @@ for _name in [name for name in os.environ if name.startswith("SGPS_") and name !
 
 import pytest  # noqa: E402
 
+pytest_plugins = ["servers"]
+
 
 @pytest.fixture
 def sgps_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

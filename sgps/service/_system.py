@@ -286,5 +286,5 @@ def _require_s3_client(artifact_uri: str | None) -> None:
         raise InputError(
             "SGPS_ARTIFACT_URI names an S3 store, and boto3 is not installed",
             expected="the package boto3",
-            remedy="pip install boto3",
+            remedy="pip install 'sgps[s3]'",
         )
