@@ -75,7 +75,14 @@ class SynthesisRequest(BaseModel):
     :func:`sgps.service.synthesis.check_request`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "description": "A classifier for two or more classes, from one or more images of each. "
+            "The image files lie on the machine that runs the deployment."
+        },
+    )
 
     task: Title = Field(description="Title of the task; tasks of one title share a model.")
     requester: Title = Field(description="Who asks.")
@@ -83,7 +90,9 @@ class SynthesisRequest(BaseModel):
     legal_basis: LegalBasis = Field(
         default=UNSTATED, description="What allows the use of the images, such as a consent."
     )
-    classes: tuple[ClassRequest, ...] = Field(min_length=MIN_WAYS, max_length=MAX_WAYS)
+    classes: tuple[ClassRequest, ...] = Field(
+        min_length=MIN_WAYS, max_length=MAX_WAYS, description="What to tell apart."
+    )
     folder: Path = Field(default=Path(), description="Folder of relative image paths.")
 
     @model_validator(mode="after")

@@ -76,7 +76,10 @@ async def _settle(submission: Submission, services: Services) -> Submission:
     running = asyncio.wrap_future(services.worker.enqueue(submission.request_id))
     done, _ = await asyncio.wait({running}, timeout=services.wait)
     try:
-        found = running.result() if done else submission
+        if done:
+            found = running.result()
+        else:
+            found = await asyncio.to_thread(services.worker.status, submission.request_id)
         while found.state is RequestState.RUNNING and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
             found = await asyncio.to_thread(services.worker.status, submission.request_id)
