@@ -11,6 +11,8 @@ from typing import Any, Self
 from sgps.audit import Outbox, OutboxRow, seal_record
 from sgps.errors import IntegrityError, RequestError, StoreError, UserError
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
+from sgps.registry.contents import open_contents
+from sgps.service._file_digests import seal_files
 from sgps.service._spool import Spool, SpooledRequest
 from sgps.service.generator_documents import read_documents
 from sgps.service.provenance import FlowIdentity, RequestIdentity
@@ -213,14 +215,19 @@ class _Work:
             seconds=round(self._clock.elapsed + sum(spooled.seconds.values()), 6),
             warnings=tuple(check.finding for check in spooled.support.checks),
         )
-        sealed = seal_record(audit, ledger.record_keys.create(package.request_id))
+        key = ledger.record_keys.create(package.request_id)
+        record = {
+            "registered": asdict(registered),
+            "audit": seal_record(audit, key),
+            "files": self._seal_files(registered, key),
+        }
         try:
             entry = ledger.outbox.finish(
                 package.request_id,
                 receipt.to_dict(),
                 LEDGER_KIND,
                 registered.model_uri,
-                {"registered": asdict(registered), "audit": sealed},
+                record,
                 ledger_terms(package, registered),
             )
         except StoreError:
@@ -230,3 +237,13 @@ class _Work:
             raise IntegrityError(f"the record cannot be written: {error}") from error
         if entry.record["registered"]["run_id"] != registered.run_id:
             self._workspace.registry.remove(registered)
+
+    def _seal_files(self, registered: RegisteredVersion, key: bytes) -> dict[str, str]:
+        with open_contents(self._workspace.registry, registered.run_id) as folder:
+            if folder is None:
+                raise StoreError(
+                    f"the artifacts of {registered.model_uri} cannot be found again",
+                    expected="what was just stored",
+                    remedy="check that the artifact store is one and the same for all processes",
+                )
+            return seal_files(folder, key)

@@ -12,12 +12,12 @@ from typing import Any
 from sgps.audit import canonical_json, seal_record
 from sgps.datasets.decoding import ImageLimits, decode_image
 from sgps.errors import ImageError, UserError
+from sgps.service._file_digests import SUPPORT_FOLDER, compare_files, seal_files
 from sgps.service.provenance import sha256_of_text
 from sgps.service.support import MAX_TOTAL_PIXELS
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
 AUDIT_FILE, REQUEST_FILE, TEXTS_FILE = "audit.json", "request.json", "texts.json"
-SUPPORT_FOLDER = "support"
 _MOST_DIFFERENCES = 3
 _LONGEST_JSON = 50_000_000
 _LIMITS = ImageLimits(
@@ -65,6 +65,7 @@ class RecordedContents:
     ----------
     recorded: the audit record as the ledger entry ``entry`` holds it, sealed or plain.
     key: the key of the record; None where the entry is plain.
+    files: sealed digests of the files as the entry holds them; None where it holds none.
     """
 
     def __init__(
@@ -74,15 +75,32 @@ class RecordedContents:
         entry: int,
         recorded: Mapping[str, Any],
         key: bytes | None,
+        files: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder
         self._subject = subject
         self._entry = entry
         self._recorded = recorded
         self._key = key
+        self._files = files
 
     def check(self) -> list[Finding]:
         """Everything that differs; what is behind a damaged ``audit.json`` is not compared."""
+        findings = self._compare_contents()
+        told = [finding.where.split(",")[0].split(" ")[0] for finding in findings]
+        return findings + [
+            finding
+            for finding in self._compare_files()
+            if not any(_is_within(finding.where, place) for place in told)
+        ]
+
+    def audit(self) -> dict[str, Any] | None:
+        """The audit record among the artifacts; None where it cannot be read."""
+        audit = self._read_json(AUDIT_FILE)
+        return audit if isinstance(audit, dict) else None
+
+    def _compare_contents(self) -> list[Finding]:
+        """What differs, in terms of what the files hold."""
         audit = self._read_json(AUDIT_FILE)
         if not isinstance(audit, dict):
             return [self._unreadable(AUDIT_FILE)]
@@ -92,10 +110,17 @@ class RecordedContents:
         except (KeyError, TypeError, ValueError, AttributeError):
             return differences or [self._unreadable(AUDIT_FILE)]
 
-    def audit(self) -> dict[str, Any] | None:
-        """The audit record among the artifacts; None where it cannot be read."""
-        audit = self._read_json(AUDIT_FILE)
-        return audit if isinstance(audit, dict) else None
+    def _compare_files(self) -> Iterator[Finding]:
+        """Whatever else differs: the card, the generator's documents, files that MLflow reads."""
+        if self._files is None or self._key is None:
+            return
+        for path, recorded, found in compare_files(
+            self._files, seal_files(self._folder, self._key)
+        ):
+            if recorded is None:
+                yield self._finding("unknown artifact", path, "no such file", "a file")
+            else:
+                yield self._digest_finding(path, recorded, found)
 
     def _compare_record(self, audit: dict[str, Any]) -> list[Finding]:
         try:
@@ -205,6 +230,10 @@ class RecordedContents:
 
     def _finding(self, kind: str, where: str, expected: str, found: str) -> Finding:
         return Finding(kind, self._subject, where, expected, found, self._entry)
+
+
+def _is_within(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
 
 
 def _differences(one: Any, other: Any, place: str) -> list[tuple[str, str, str]]:

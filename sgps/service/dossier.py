@@ -196,8 +196,14 @@ def _compare(folder: Path, synthesis: LedgerEntry, key: bytes | None) -> list[Fi
     audit = synthesis.record["audit"]
     if audit.get("sealed") and key is None:
         return []
-    record_key = key if audit.get("sealed") else None
-    return RecordedContents(folder, synthesis.subject, synthesis.number, audit, record_key).check()
+    return RecordedContents(
+        folder,
+        synthesis.subject,
+        synthesis.number,
+        audit,
+        key if audit.get("sealed") else None,
+        synthesis.record.get("files"),
+    ).check()
 
 
 def _compare_unpacked(archive: SignedArchive, synthesis: LedgerEntry) -> list[Finding]:

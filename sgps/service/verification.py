@@ -198,7 +198,12 @@ class _Comparison:
                     self._finding(entry, "missing artifact", "all", "the run's artifacts", "none")
                 ]
             contents = RecordedContents(
-                folder, entry.subject, entry.number, entry.record["audit"], key
+                folder,
+                entry.subject,
+                entry.number,
+                entry.record["audit"],
+                key,
+                entry.record.get("files"),
             )
             findings = contents.check()
             audit = contents.audit()

@@ -145,6 +145,10 @@ def _reword(path: Path) -> None:
     path.write_text(path.read_text().replace("Secret words", "Other words"))
 
 
+def _append(path: Path) -> None:
+    path.write_text(path.read_text() + "\n# more\n")
+
+
 SUPPORT = "support/melanoma/1-*.png"
 WEIGHTS = "model/data/classifier/classifier.safetensors"
 
@@ -163,6 +167,12 @@ WEIGHTS = "model/data/classifier/classifier.safetensors"
         ("request.json", _reword, "altered artifact"),
         ("request.json", Path.unlink, "missing artifact"),
         ("audit.json", Path.unlink, "missing artifact"),
+        ("card.html", _append, "altered artifact"),
+        ("card.html", Path.unlink, "missing artifact"),
+        ("generator/README.md", _append, "altered artifact"),
+        ("generator/sbom.cdx.json", Path.unlink, "missing artifact"),
+        ("model/requirements.txt", _append, "altered artifact"),
+        ("model/MLmodel", _append, "altered artifact"),
         ("audit.json", lambda path: path.write_text("[]"), "altered artifact"),
         ("audit.json", lambda path: path.write_text("{}"), "altered artifact"),
     ],
@@ -184,6 +194,10 @@ def test_other_tampering_with_artifacts_is_named(home: RecordedHome, workspace: 
     assert only_finding(verify_records(workspace))[0] == "unknown artifact"
     (folder / "support" / "melanoma" / "extra.png").unlink()
 
+    (folder / "note.html").write_text("It was approved.")
+    assert only_finding(verify_records(workspace))[::2] == ("unknown artifact", "note.html")
+    (folder / "note.html").unlink()
+
     loader = folder / "model" / "MLmodel"
     whole = loader.read_text()
     loader.write_text(whole.replace("sgps.registry.pyfunc_loader", "somebody.elses"))
@@ -198,7 +212,7 @@ def test_other_tampering_with_artifacts_is_named(home: RecordedHome, workspace: 
     audit.write_text(json.dumps(record))
     (home.settings.artifact_folder.parent / "secret.png").write_bytes(b"")
     kinds = {found.kind for found in verify_records(workspace).findings}
-    assert kinds == {"missing artifact", "unknown artifact"}
+    assert kinds == {"altered artifact", "missing artifact", "unknown artifact"}
 
 
 def test_the_weights_of_another_model_are_named(home: RecordedHome, workspace: Workspace) -> None:
