@@ -9,7 +9,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.synthesize import RECEIPT_ARTIFACT
@@ -61,6 +61,8 @@ def synthesize_remotely(
                 f"the server at {address} has no deployment {DEPLOYMENT}",
                 remedy="start the system with: sgps up",
             ) from error
+        except PrefectHTTPStatusError as error:
+            raise _refused(address, error) from error
         except OSError as error:
             raise _no_answer(address) from error
         except RuntimeError as error:
@@ -103,6 +105,19 @@ def _reason(message: str) -> str:
 
 def _own_address(settings: Settings) -> str:
     return f"http://{settings.page_host}:{settings.prefect_port}/api"
+
+
+def _refused(address: str, error: PrefectHTTPStatusError) -> StoreError:
+    if error.response.status_code in (401, 403):
+        return StoreError(
+            f"the Prefect server at {address} asks who you are",
+            expected="PREFECT_API_AUTH_STRING=USER:PASSWORD of the first account",
+            remedy="set it and try again",
+        )
+    return StoreError(
+        f"the Prefect server at {address} answers {error.response.status_code}",
+        remedy="look at its log",
+    )
 
 
 def _no_answer(address: str) -> StoreError:

@@ -85,6 +85,6 @@ def require_server() -> None:
         raise InputError(
             "PREFECT_API_URL is not set",
             expected="the address of a Prefect server",
-            remedy="start one with 'prefect server start' and set PREFECT_API_URL="
+            remedy="start one with 'python -m flows.server' and set PREFECT_API_URL="
             "http://127.0.0.1:4200/api",
         )

@@ -55,15 +55,16 @@ def synthesize(request: SynthesisRequest, generator: str = "", key: str = "") ->
     with open_workspace(settings) as workspace:
         sent = submit_request(request, workspace, key or None)
         receipt = process_request(sent.request_id, workspace, _identity())
-    facts = {**receipt.to_dict(), "warnings": list(sent.warnings)}
-    _show(facts)
-    return facts
+    _show(receipt)
+    return {**receipt.to_dict(), "warnings": list(sent.warnings)}
 
 
-def _show(facts: dict[str, Any]) -> None:
-    """Let Prefect's UI and API show the receipt; names of files, in warnings, stay out of it."""
-    shown = {name: value for name, value in facts.items() if name != "warnings"}
-    create_table_artifact([shown], key=RECEIPT_ARTIFACT, description="The registered classifier")
+def _show(receipt: SynthesisReceipt) -> None:
+    """Let Prefect's UI and API show the receipt; its own warnings name no file."""
+    facts = receipt.to_dict()
+    for warning in receipt.warnings:
+        get_run_logger().warning(warning)
+    create_table_artifact([facts], key=RECEIPT_ARTIFACT, description="The registered classifier")
 
 
 def _tell(step_name: str) -> None:

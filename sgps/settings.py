@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
+import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sgps.errors import InputError, StoreError
@@ -24,6 +28,12 @@ QUIET_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+
+QUICK_REGISTRY_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 
 class Settings(BaseSettings):
@@ -68,6 +78,11 @@ class Settings(BaseSettings):
     page_port: int = Field(
         default=8600, ge=1, le=65_535, description="Port of the steward's page and its HTTP API."
     )
+    page_names: str = Field(
+        default="",
+        description="Further host names, separated by commas, by which people open the page and"
+        " MLflow, such as names in the DNS.",
+    )
     mlflow_port: int = Field(
         default=5000, ge=1, le=65_535, description="Port of the MLflow server of `sgps up`."
     )
@@ -81,6 +96,11 @@ class Settings(BaseSettings):
     )
     max_request_bytes: int = Field(
         default=200_000_000, gt=0, description="Largest HTTP request accepted, in bytes."
+    )
+    max_upload_store_bytes: int = Field(
+        default=2_000_000_000,
+        gt=0,
+        description="Room for the images that were dropped on the page, in bytes.",
     )
     max_queue: int = Field(
         default=64, gt=0, description="Requests that may wait; further ones are turned away."
@@ -96,6 +116,19 @@ class Settings(BaseSettings):
     prefect_database_url: SecretStr | None = Field(
         default=None, description="Database of the Prefect server of `sgps up`; default: SQLite."
     )
+
+    @field_validator("page_names")
+    @classmethod
+    def _check_page_names(cls, value: str) -> str:
+        for name in _split(value):
+            if not _HOST_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no host name (such as sgps.example.org)")
+        return value
+
+    @property
+    def page_host_names(self) -> tuple[str, ...]:
+        """The names in ``page_names``, in small letters."""
+        return tuple(dict.fromkeys(_split(self.page_names)))
 
     @property
     def home_folder(self) -> Path:
@@ -118,6 +151,19 @@ class Settings(BaseSettings):
         return self.ledger_url or SecretStr(f"sqlite:///{self.home_folder / 'ledger.db'}")
 
 
+def _split(names: str) -> list[str]:
+    return [name.strip().lower() for name in names.split(",") if name.strip()]
+
+
+class PrefectAccess(BaseSettings):
+    """How Prefect itself was told to reach its server, by ``PREFECT_API_*``; None where not."""
+
+    model_config = SettingsConfigDict(env_prefix="PREFECT_API_", frozen=True, extra="ignore")
+
+    url: str | None = None
+    auth_string: SecretStr | None = None
+
+
 def load_settings() -> Settings:
     """Read the settings from the environment.
 
@@ -136,6 +182,18 @@ def load_settings() -> Settings:
         ) from error
 
 
+def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
+    """A line for each ``SGPS_*`` variable that no setting reads, with the likeliest one meant."""
+    known = {f"SGPS_{name.upper()}" for name in Settings.model_fields}
+    lines = []
+    for name in sorted(environment):
+        if name.startswith("SGPS_") and name not in known:
+            meant = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {meant[0]}?" if meant else ""
+            lines.append(f"{name} is no setting of SGPS and has no effect{hint}")
+    return lines
+
+
 def apply_offline_defaults() -> None:
     """Keep the libraries from calling out and chatting, unless the environment says otherwise.
 
@@ -146,6 +204,16 @@ def apply_offline_defaults() -> None:
         os.environ.setdefault(name, value)
     if not load_settings().allow_downloads:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def apply_page_defaults() -> None:
+    """Like :func:`apply_offline_defaults`; a registry that hangs is given up within seconds.
+
+    A page has people who wait, and what it asked for in vain it asks for again later.
+    """
+    apply_offline_defaults()
+    for name, value in QUICK_REGISTRY_DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def apply_flow_defaults(log_level: str | None = None) -> None:
@@ -161,18 +229,40 @@ def apply_flow_defaults(log_level: str | None = None) -> None:
     if log_level is not None:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", log_level)
     with contextlib.suppress(OSError):
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone.
+
+    What is there already keeps its permissions. Raises OSError where it cannot be made.
+    """
+    for place in (*reversed(folder.parents), folder):
+        if not place.exists():
+            place.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+
+
+def open_to_others(folder: Path) -> str:
+    """What to say of a folder that others than its owner may enter or read; empty for none."""
+    try:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    except OSError:
+        return ""
+    if not mode & 0o077:
+        return ""
+    return f"{folder} is open to other accounts (mode {mode:o}): run chmod 700 {folder}"
 
 
 def require_writable(folder: Path) -> None:
-    """Make ``folder`` and write a file in it.
+    """Make ``folder``, for its owner alone, and write a file in it.
 
     Raises
     ------
     StoreError: that cannot be done.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -14,6 +14,8 @@ from sgps.settings import (
     apply_flow_defaults,
     apply_offline_defaults,
     load_settings,
+    make_private_folder,
+    misspelt_variables,
     override_settings,
     require_writable,
 )
@@ -79,3 +81,28 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="file/x"):
         require_writable(tmp_path / "file" / "x")
+
+
+def test_a_misspelt_variable_is_named() -> None:
+    assert misspelt_variables({"SGPS_PAGE_PORT": "1", "PATH": "x"}) == []
+    [line] = misspelt_variables({"SGPS_PAGEPORT": "1"})
+    assert line.startswith("SGPS_PAGEPORT is no setting")
+    assert line.endswith("did you mean SGPS_PAGE_PORT?")
+
+
+def test_a_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    there.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        make_private_folder(there / "home" / "run")
+    finally:
+        os.umask(before)
+    modes = [
+        path.stat().st_mode & 0o777 for path in (there, there / "home", there / "home" / "run")
+    ]
+    assert modes == [0o755, 0o700, 0o700]
+    (there / "file").write_text("")
+    with pytest.raises(OSError, match="exists"):
+        make_private_folder(there / "file")

@@ -5,6 +5,7 @@ from sgps.audit.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from sgps.audit.ledger import Ledger
 from sgps.audit.outbox import Outbox, OutboxRow, RequestState
 from sgps.audit.record_keys import RecordKeys, seal_digest, seal_record
+from sgps.audit.renewal import renew_checkpoint
 
 __all__ = [
     "Checkpoint",
@@ -18,6 +19,7 @@ __all__ = [
     "canonical_json",
     "entry_digest",
     "read_checkpoint",
+    "renew_checkpoint",
     "seal_digest",
     "seal_record",
     "write_checkpoint",

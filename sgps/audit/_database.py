@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from sgps.errors import StoreError
+from sgps.settings import make_private_folder
 
 BUSY_SECONDS = 10.0
 _CONNECT_SECONDS = 5
@@ -125,7 +127,7 @@ def _open_postgresql(url: URL, writable: bool, milliseconds: int) -> Engine:
 def _open_sqlite(url: URL, writable: bool, milliseconds: int) -> Engine:
     path = Path(url.database or "")
     if writable:
-        _make_folder(path.parent)
+        _make_private(path)
     elif not path.is_file():
         raise StoreError(f"there is no ledger at {path}", expected="a ledger that was written to")
     writable = writable and (not path.exists() or _may_write(path))
@@ -149,14 +151,22 @@ def _open_sqlite(url: URL, writable: bool, milliseconds: int) -> Engine:
     return engine
 
 
-def _make_folder(folder: Path) -> None:
+def _make_private(path: Path) -> None:
+    """Make the folder and the file of a ledger, where they are missing, for their owner alone.
+
+    SQLite gives the files beside it the permissions of the file itself.
+    """
+    folder = path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise StoreError(
             f"the ledger's folder {folder} cannot be made: {error.strerror}",
             remedy="choose a folder that you may write to (SGPS_HOME or SGPS_LEDGER_URL)",
         ) from error
+    with suppress(OSError):  # SQLite says it better
+        if not path.exists():
+            path.touch(mode=0o600)
 
 
 def _may_write(path: Path) -> bool:

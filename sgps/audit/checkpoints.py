@@ -11,9 +11,13 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Connection, select
+
 from sgps.audit._chain import FIRST_PREVIOUS_DIGEST, StoredRow, Verification, verify_rows
+from sgps.audit._tables import ENTRIES
 from sgps.errors import InputError, StoreError
 
 FORMAT = "sgps-checkpoint-1"
@@ -35,8 +39,18 @@ class Checkpoint:
     ledger_id: str
 
 
+def take_checkpoint(connection: Connection) -> Checkpoint:
+    """How far the ledger goes now."""
+    columns = select(ENTRIES.c.number, ENTRIES.c.digest).limit(1)
+    newest = connection.execute(columns.order_by(ENTRIES.c.number.desc())).first()
+    oldest = connection.execute(columns.order_by(ENTRIES.c.number)).first()
+    number, digest = newest or (0, FIRST_PREVIOUS_DIGEST)
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Checkpoint(number, digest, time, oldest.digest if oldest else FIRST_PREVIOUS_DIGEST)
+
+
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
-    """Write a checkpoint as a JSON file, whole or not at all; return ``path``.
+    """Write a checkpoint as a JSON file for its owner alone, whole or not at all; return ``path``.
 
     Raises
     ------
@@ -47,7 +61,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("x", encoding="utf-8") as file:
+            with open(partial, "x", encoding="utf-8", opener=_open_private) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -151,6 +165,10 @@ def _checkpoint(values: object) -> Checkpoint | None:
     if not all(_is_digest(digest) for digest in digests):
         return None
     return Checkpoint(**values)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _is_digest(value: object) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, Select, delete, func, select
+from sqlalchemy import URL, Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from sgps.audit._chain import FIRST_PREVIOUS_DIGEST, LedgerEntry, StoredRow, Verification
+from sgps.audit._chain import LedgerEntry, StoredRow, Verification
 from sgps.audit._database import (
     BUSY_SECONDS,
     WRITING,
@@ -21,10 +20,12 @@ from sgps.audit._database import (
     open_engine,
     parse_url,
 )
-from sgps.audit._entries import Terms, append_entry, term_value
+from sgps.audit._entries import Terms, append_entry
+from sgps.audit._protection import lost_entries, missing_triggers
 from sgps.audit._schema import is_current, upgrade
-from sgps.audit._tables import ENTRIES, TERMS
-from sgps.audit.checkpoints import Checkpoint, verify_against
+from sgps.audit._tables import ENTRIES
+from sgps.audit._terms import TermsOfEntry, forget, matching, read_terms, read_values
+from sgps.audit.checkpoints import Checkpoint, take_checkpoint, verify_against
 from sgps.audit.outbox import Outbox
 from sgps.audit.record_keys import RecordKeys
 from sgps.errors import ConflictError, StoreError, UnknownNameError
@@ -168,20 +169,28 @@ class Ledger:
             query = query.where(ENTRIES.c.subject == subject)
         return self._fetch_newest(query, limit)
 
-    def find(self, *, limit: int | None = None, **terms: str) -> list[LedgerEntry]:
+    def find(
+        self, *, limit: int | None = None, **terms: str | Collection[str]
+    ) -> list[LedgerEntry]:
         """Entries that carry every one of ``terms``, oldest first; with ``limit``, the newest.
+
+        Of a term with several values one suffices.
 
         Raises
         ------
         StoreError: the database cannot be read.
         """
-        query = select(ENTRIES)
-        for name, value in terms.items():
-            matching = select(TERMS.c.number).where(
-                TERMS.c.name == name, TERMS.c.value == term_value(value)
-            )
-            query = query.where(ENTRIES.c.number.in_(matching))
-        return self._fetch_newest(query, limit)
+        return self._fetch_newest(matching(select(ENTRIES), terms), limit)
+
+    def terms(self, numbers: Sequence[int]) -> dict[int, TermsOfEntry]:
+        """The values of each name that these entries are found by. Raises StoreError."""
+        with self._transaction() as connection:
+            return read_terms(connection, numbers)
+
+    def term_values(self, name: str, prefix: str = "") -> list[str]:
+        """The values of one name that begin with ``prefix``, in order. Raises StoreError."""
+        with self._transaction() as connection:
+            return read_values(connection, name, prefix)
 
     def forget_terms(self, number: int, names: Sequence[str]) -> int:
         """Delete the terms of these names of an entry; how many there were.
@@ -192,9 +201,8 @@ class Ledger:
         ------
         StoreError: the database cannot be written.
         """
-        chosen = delete(TERMS).where(TERMS.c.number == number, TERMS.c.name.in_(names))
         with self._transaction(writes=True, erases=True) as connection:
-            return int(connection.execute(chosen).rowcount)
+            return forget(connection, number, names)
 
     @property
     def outbox(self) -> Outbox:
@@ -226,12 +234,20 @@ class Ledger:
         StoreError: the database cannot be read.
         """
         with self._transaction() as connection:
-            columns = select(ENTRIES.c.number, ENTRIES.c.digest).limit(1)
-            newest = connection.execute(columns.order_by(ENTRIES.c.number.desc())).first()
-            oldest = connection.execute(columns.order_by(ENTRIES.c.number)).first()
-        number, digest = newest or (0, FIRST_PREVIOUS_DIGEST)
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Checkpoint(number, digest, time, oldest.digest if oldest else FIRST_PREVIOUS_DIGEST)
+            return take_checkpoint(connection)
+
+    def missing_protection(self) -> list[str]:
+        """Triggers against changes that are gone, switched off or altered. Raises StoreError."""
+        with self._transaction() as connection:
+            return missing_triggers(connection)
+
+    def lost_entries(self) -> list[tuple[int | None, str]]:
+        """Entries that other tables tell of and that are not there.
+
+        Number, None where it is not known, and what the entry was about. Raises StoreError.
+        """
+        with self._transaction() as connection:
+            return lost_entries(connection)
 
     def close(self) -> None:
         """Close the connections; the ledger opens new ones if it is used again."""

@@ -122,6 +122,7 @@ def _predict(
 ) -> tuple[float, list[dict[str, Any]]]:
     from sgps.datasets import StoredDataset
     from sgps.service import predict_images
+    from sgps.service.parameters import name_of_user
 
     say("3 of 3  classifying other lesions")
     dataset = StoredDataset.open(folder / "shards" / DATASET)
@@ -130,7 +131,8 @@ def _predict(
         for label in CLASSES
         for row in _rows(dataset, label)[shots : shots + QUERIES]
     ]
-    predictions = predict_images(model_uri, [path for path, _ in truth], settings)
+    paths = [path for path, _ in truth]
+    predictions = predict_images(model_uri, paths, settings, who=name_of_user(settings))
     right = [one.label == label for one, (_, label) in zip(predictions, truth, strict=True)]
     return sum(right) / len(right), [prediction.to_dict() for prediction in predictions]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -85,6 +86,16 @@ def _look_at_python(_settings: Settings) -> str:
     return running
 
 
+def _look_at_settings(_settings: Settings) -> str:
+    from sgps.settings import misspelt_variables
+
+    wrong = misspelt_variables(os.environ)
+    if wrong:
+        raise _MinorFaultError("; ".join(wrong))
+    own = sorted(name for name in os.environ if name.startswith("SGPS_"))
+    return ", ".join(own) or "all as they come"
+
+
 def _look_at_packages(_settings: Settings) -> str:
     try:
         return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
@@ -107,9 +118,12 @@ def _look_at_generator(settings: Settings) -> str:
 
 
 def _look_at_home(settings: Settings) -> str:
-    from sgps.settings import require_writable
+    from sgps.settings import open_to_others, require_writable
 
     require_writable(settings.home_folder)
+    warning = open_to_others(settings.home_folder)
+    if warning:
+        raise _MinorFaultError(warning)
     return str(settings.home_folder)
 
 
@@ -123,7 +137,9 @@ def _look_at_ledger(settings: Settings) -> str:
 
 def _look_at_registry(settings: Settings) -> str:
     from sgps.registry import ModelRegistry
+    from sgps.service._mlflow_accounts import sign_in_to_own_server
 
+    sign_in_to_own_server(settings)
     registry = ModelRegistry(settings.resolved_tracking_uri, settings.artifact_folder)
     registry.check_writable()
     return registry.tracking_uri
@@ -151,6 +167,7 @@ def _look_at_device(settings: Settings) -> str:
 _LOOKS: dict[str, Callable[[Settings], str]] = {
     "python": _look_at_python,
     "packages": _look_at_packages,
+    "settings": _look_at_settings,
     "encoders": _look_at_encoders,
     "generator": _look_at_generator,
     "home": _look_at_home,

@@ -14,7 +14,7 @@ from sgps.cli.output import format_rows, say, write_json, write_result
 from sgps.cli.registration import JsonFlag, register
 
 if TYPE_CHECKING:
-    from sgps.service.processes import SystemState
+    from sgps.service.processes import ServerState, SystemState
     from sgps.settings import Settings
 
 START_SECONDS = 180.0
@@ -43,28 +43,40 @@ def up(
 ) -> None:
     """Start the page, MLflow and Prefect on this machine, and stay until Ctrl-C.
 
-    A second start finds the first and prints its addresses.
+    A second start finds the first and prints its addresses; with other settings it is refused.
     """
-    from sgps.service.processes import ServerFailureError, find_running, plan_system, run_system
-    from sgps.settings import load_settings
+    from sgps.service.processes import (
+        ServerFailureError,
+        find_running,
+        plan_system,
+        require_same_settings,
+        run_system,
+    )
+    from sgps.settings import load_settings, misspelt_variables
 
     settings = load_settings()
     if show_status:
         _show_status(settings, json=False)
         return
+    servers, remarks = plan_system(settings, dict(os.environ), Path.cwd(), prefect=prefect)
     running = find_running(settings.home_folder)
     if running is not None and running.ready:
+        require_same_settings(running, settings)
         _show_running(running)
         return
-    servers, remarks = plan_system(settings, dict(os.environ), Path.cwd(), prefect=prefect)
     if detach:
         _detach(settings, prefect, wait)
         return
-    for remark in remarks:
+    for remark in (*remarks, *misspelt_variables(os.environ)):
         say(f"note: {remark}")
     try:
         other = run_system(
-            servers, settings.home_folder, say=say, started=_show_started, seconds=wait
+            servers,
+            settings.home_folder,
+            say=say,
+            started=_show_started,
+            seconds=wait,
+            settings=settings,
         )
     except ServerFailureError as error:
         for line in error.tail.splitlines():
@@ -143,9 +155,17 @@ def _show_status(settings: Settings, *, json: bool) -> None:
         write_result(f"nothing runs in {settings.home_folder}")
     else:
         rows = [
-            [one.title, "works" if answers[one.name] else "does not answer", one.address or "-"]
+            [one.title, _state_of(one, answers[one.name]), one.address or "-"]
             for one in state.servers
         ]
         write_result(format_rows(["server", "state", "address"], rows))
     if state is None or not state.ready or not all(answers.values()):
         raise typer.Exit(1)
+
+
+def _state_of(server: ServerState, answers: bool) -> str:
+    if server.down:
+        return "is started again"
+    words = "works" if answers else "does not answer"
+    times = "once" if server.restarts == 1 else f"{server.restarts} times"
+    return f"{words} (started again {times})" if server.restarts else words

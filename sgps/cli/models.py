@@ -106,7 +106,8 @@ def synthesize(
     texts, card and audit record. The same request, sent again, gives the same version. While the
     registry is down, a request is accepted; sgps reconcile finishes it.
     """
-    from sgps.service import open_workspace, synthesize_once
+    from sgps.service import RequesterIdentity, open_workspace, synthesize_once
+    from sgps.service.identity import login_of_process
     from sgps.service.parameters import read_synthesis_request
     from sgps.settings import load_settings, override_settings
 
@@ -118,17 +119,25 @@ def synthesize(
         from flows.remote import synthesize_remotely
 
         facts = synthesize_remotely(request, settings, generator=generator or "", key=key or "")
+        warnings = facts.get("warnings", ())
     else:
+        identity = RequesterIdentity(request.requester, login=login_of_process())
         with open_workspace(settings) as workspace:
-            receipt = synthesize_once(request, workspace, key=key, progress=None if json else say)
-        for warning in receipt.warnings:
-            say(f"warning: {warning}")
-        facts = asdict(receipt)
+            receipt = synthesize_once(
+                request, workspace, key=key, identity=identity, progress=None if json else _tell
+            )
+        facts, warnings = asdict(receipt), receipt.warnings
+    for warning in warnings:
+        say(f"warning: {warning}")
     facts = {name: facts[name] for name in RECEIPT_FIELDS}
     if json:
         write_json(facts)
     else:
         write_result(format_pairs(facts))
+
+
+def _tell(step: str) -> None:
+    say(step.replace("_", " "))
 
 
 def predict(

@@ -126,9 +126,10 @@ def erase(
         return
     for note in outcome.notes:
         say(f"note: {note}")
+    runs = f", {outcome.flow_runs} flow runs of Prefect" if outcome.flow_runs else ""
     write_result(
-        f"erased {', '.join(outcome.erased) or 'dropped images'}: {outcome.files} files,"
-        f" {outcome.size:,} bytes; ledger entry {outcome.entry}"
+        f"erased {', '.join(outcome.erased) or 'what was left'}: {outcome.files} files,"
+        f" {outcome.size:,} bytes{runs}; ledger entry {outcome.entry}"
     )
 
 
@@ -140,6 +141,8 @@ def _write_plan(plan: ErasurePlan, *, as_json: bool) -> None:
     write_result(format_rows(["would be erased", "request", "images"], rows))
     for upload in plan.uploads:
         write_result(f"dropped image {upload}")
+    for run_id in plan.flow_runs:
+        write_result(f"flow run {run_id} of Prefect, with the parameters of the request")
     for note in plan.notes:
         say(f"note: {note}")
     say("nothing was done; add --yes, --reason and --by to do it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sgps.cli import record_custody
-from sgps.cli.output import format_pairs, format_rows, progress, write_json, write_result
+from sgps.cli.output import format_pairs, format_rows, progress, say, write_json, write_result
 from sgps.cli.registration import JsonFlag, register
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ def list_entries(
     """List the newest entries, oldest first."""
     with _open_ledger() as ledger:
         entries = ledger.entries(kind, subject, limit=limit)
+    if kind is not None and not entries:
+        from sgps.service.record_search import require_kind
+
+        require_kind(kind)
     if json:
         write_json([asdict(entry) for entry in entries])
         return
@@ -94,7 +98,10 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
     json: JsonFlag = False,
 ) -> None:
-    """Search the recorded models; the newest that match, oldest first."""
+    """Search the recorded models; the newest that match, oldest first.
+
+    Case and spacing of requester, task and person do not matter.
+    """
     from sgps.service import open_workspace
     from sgps.service.record_search import RecordQuery, search_records
     from sgps.settings import load_settings
@@ -102,6 +109,8 @@ def search(
     query = RecordQuery(requester, task, state, generator, image, person)
     with open_workspace(load_settings()) as workspace:
         found = search_records(query, workspace, limit=limit)
+    if not found:
+        say(f"nothing found {query}")
     if json:
         write_json([one.to_dict() for one in found])
         return
@@ -137,11 +146,11 @@ def verify(
     if json:
         write_json(report.to_dict())
     else:
-        _write_report(report)
+        _write_report(report, chain_only=chain_only)
     report.require_passed()
 
 
-def _write_report(report: AuditReport) -> None:
+def _write_report(report: AuditReport, *, chain_only: bool) -> None:
     if report.findings:
         rows = [
             [found.kind, found.subject, found.where, found.expected, found.found]
@@ -149,9 +158,10 @@ def _write_report(report: AuditReport) -> None:
         ]
         write_result(format_rows(["finding", "about", "where", "expected", "found"], rows))
         return
+    compared = f"{report.versions} versions compared, {len(report.erased)} of them erased"
     write_result(
         f"{report.entries} entries, chain unbroken, head {report.head};"
-        f" {report.versions} versions compared, {len(report.erased)} of them erased"
+        f" {'versions not compared' if chain_only else compared}"
     )
 
 
@@ -161,13 +171,13 @@ def checkpoint(
 ) -> None:
     """Write down how far the ledger goes; keep the file where the ledger's owner cannot reach it.
 
-    'sgps audit verify --checkpoint FILE' then notices entries that were cut off the end.
+    'sgps audit verify --checkpoint FILE' then notices entries that were cut off the end. An older
+    checkpoint in FILE is replaced where the ledger still holds all that it saw; else exit code 2.
     """
-    from sgps.audit import write_checkpoint
+    from sgps.audit import renew_checkpoint
 
     with _open_ledger() as ledger:
-        taken = ledger.checkpoint()
-    write_checkpoint(taken, out)
+        taken = renew_checkpoint(ledger, out)
     facts = {**asdict(taken), "file": str(out)}
     write_json(facts) if json else write_result(format_pairs(facts))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from sgps.cli.output import format_pairs, format_rows, say, write_json, write_re
 from sgps.cli.registration import JsonFlag, register
 
 if TYPE_CHECKING:
-    from sgps.service.review import ReviewState
+    from sgps.service.review import ReviewState, StateChange
 
 ModelArgument = Annotated[
     str,
@@ -23,6 +24,32 @@ ReviewerOption = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in a sentence.")]
 RoleOption = Annotated[str, typer.Option("--role", help="Role of the reviewer, for the record.")]
 
+_UNPROVED = (
+    "The record says that the name was not proved, and with which login this was typed; on the"
+    " page reviewers sign in."
+)
+_VERBS = {
+    "submit": ("submit_for_review", "Ask for a review of a draft.", "--reason 'For ward 3'"),
+    "approve": (
+        "approve",
+        "Approve a version that waits for review; never one's own, and only with a reason.\n\n"
+        "The alias 'approved' then stands for it. The login that typed the request is refused.",
+        "--reviewer 'Dr. Bo' --reason 'Looked at 50 cases'",
+    ),
+    "reject": (
+        "reject",
+        "Reject a version that waits for review; never one's own, and only with a reason.\n\n"
+        "The login that typed the request is refused.",
+        "--reviewer 'Dr. Bo' --reason 'Two images are blurred'",
+    ),
+    "archive": (
+        "archive",
+        "Take a version out of use; there is no way back.",
+        "--reason 'Replaced'",
+    ),
+}
+"""By command: the step it takes, what its help says, the options of its example."""
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add ``review``."""
@@ -34,69 +61,27 @@ def add_commands(app: typer.Typer) -> None:
         no_args_is_help=True,
     )
     uri = "models:/moles/1"
-    register(group, "submit", submit, example=f"sgps review submit {uri} --reason 'For ward 3'")
-    register(
-        group,
-        "approve",
-        approve,
-        example=f"sgps review approve {uri} --reviewer 'Dr. Bo' --reason 'Looked at 50 cases'",
-    )
-    register(
-        group,
-        "reject",
-        reject,
-        example=f"sgps review reject {uri} --reviewer 'Dr. Bo' --reason 'Two images are blurred'",
-    )
-    register(group, "archive", archive, example=f"sgps review archive {uri} --reason 'Replaced'")
+    for verb, (step, text, options) in _VERBS.items():
+        example = f"sgps review {verb} {uri} {options}"
+        register(group, verb, _command(step, text), example=example)
     register(group, "show", show, example=f"sgps review show {uri} --repair --json")
     app.add_typer(group, name="review")
 
 
-def submit(
-    model_uri: ModelArgument,
-    reviewer: ReviewerOption = None,
-    reason: ReasonOption = "",
-    role: RoleOption = "",
-    json: JsonFlag = False,
-) -> None:
-    """Ask for a review of a draft."""
-    _take_step("submit_for_review", model_uri, reviewer, reason, role, json=json)
+def _command(step: str, text: str) -> Callable[..., None]:
+    """A command that takes ``step``, a function of :mod:`sgps.service.review`."""
 
+    def take(
+        model_uri: ModelArgument,
+        reviewer: ReviewerOption = None,
+        reason: ReasonOption = "",
+        role: RoleOption = "",
+        json: JsonFlag = False,
+    ) -> None:
+        _take_step(step, model_uri, reviewer, reason, role, json=json)
 
-def approve(
-    model_uri: ModelArgument,
-    reviewer: ReviewerOption = None,
-    reason: ReasonOption = "",
-    role: RoleOption = "",
-    json: JsonFlag = False,
-) -> None:
-    """Approve a version that waits for review; never one's own, and only with a reason.
-
-    The alias 'approved' then stands for it.
-    """
-    _take_step("approve", model_uri, reviewer, reason, role, json=json)
-
-
-def reject(
-    model_uri: ModelArgument,
-    reviewer: ReviewerOption = None,
-    reason: ReasonOption = "",
-    role: RoleOption = "",
-    json: JsonFlag = False,
-) -> None:
-    """Reject a version that waits for review; never one's own, and only with a reason."""
-    _take_step("reject", model_uri, reviewer, reason, role, json=json)
-
-
-def archive(
-    model_uri: ModelArgument,
-    reviewer: ReviewerOption = None,
-    reason: ReasonOption = "",
-    role: RoleOption = "",
-    json: JsonFlag = False,
-) -> None:
-    """Take a version out of use; there is no way back."""
-    _take_step("archive", model_uri, reviewer, reason, role, json=json)
+    take.__doc__ = f"{text}\n\n{_UNPROVED}"
+    return take
 
 
 def show(
@@ -123,6 +108,7 @@ def _take_step(
     step: str, model_uri: str, reviewer: str | None, reason: str, role: str, *, json: bool
 ) -> None:
     from sgps.service import open_workspace, review
+    from sgps.service.identity import login_of_process
     from sgps.service.parameters import name_of_user
     from sgps.settings import load_settings
 
@@ -130,7 +116,14 @@ def _take_step(
     who = name_of_user(settings) if reviewer is None else reviewer
     with open_workspace(settings) as workspace:
         take = getattr(review, step)
-        state = take(model_uri, workspace, reviewer=who, reason=reason, role=role)
+        state = take(
+            model_uri,
+            workspace,
+            reviewer=who,
+            reason=reason,
+            role=role,
+            login=login_of_process(),
+        )
     _write(state, json=json)
 
 
@@ -148,8 +141,17 @@ def _write(review: ReviewState, *, json: bool) -> None:
             change.previous.words,
             change.state.words,
             change.who,
+            _proof(change),
             " ".join(change.reason.split()),
         ]
         for change in review.history
     ]
-    write_result("\n" + format_rows(["entry", "time", "from", "to", "who", "reason"], rows))
+    header = ["entry", "time", "from", "to", "who", "proof", "reason"]
+    write_result("\n" + format_rows(header, rows))
+
+
+def _proof(change: StateChange) -> str:
+    """How the name of whoever took a step was proved."""
+    if change.authentication not in ("", "none"):
+        return f"signed in ({change.authentication})"
+    return f"none (login {change.login})" if change.login else "none"

@@ -56,18 +56,22 @@ def calibration(audit: Mapping[str, Any], details: Mapping[str, Any]) -> dict[st
 def image_facts(
     audit: Mapping[str, Any], details: Mapping[str, Any]
 ) -> dict[tuple[str, int], ImageFacts]:
-    """Facts of each support image by class and number (from 1).
+    """Facts of each support image by class and place (from 1).
 
-    Its influence is that of the record, or else the one at ``[class][image]`` of the details.
+    Its influence is that of the record, or else the one at ``[class][image]`` of the details. Its
+    findings are those of the checks about its number, which is its place in the request.
     """
     measured = details.get("influence") or ()
+    told = _findings_by_image(audit)
     found = {}
     for place, item in enumerate((audit.get("inputs") or {}).get("classes") or ()):
         label = str(item["name"])
         row = measured[place] if place < len(measured) else ()
         for number, image in enumerate(item.get("images") or (), start=1):
             influence = row[number - 1] if number <= len(row) else None
-            found[label, number] = _image(label, number, {"influence": influence, **image})
+            facts = {"influence": influence, **image}
+            asked = int(image.get("number", number))
+            found[label, number] = _image(label, asked, facts, told.get((label, asked), ()))
     return found
 
 
@@ -139,17 +143,33 @@ def in_short(item: Any) -> str:
     return "not known" if item is None else str(item)
 
 
-def _image(label: str, number: int, image: Mapping[str, Any]) -> ImageFacts:
+def _findings_by_image(audit: Mapping[str, Any]) -> dict[tuple[str, int], list[str]]:
+    found: dict[tuple[str, int], list[str]] = {}
+    for check in audit.get("checks") or ():
+        if isinstance(check, Mapping) and check.get("label") and check.get("image"):
+            words = str(check.get("finding") or "")
+            own = f"class {check['label']!r}: image {check['image']}"
+            found.setdefault((str(check["label"]), int(check["image"])), []).append(
+                words.removeprefix(own).lstrip(": ") or words
+            )
+    return found
+
+
+def _image(
+    label: str, number: int, image: Mapping[str, Any], findings: Sequence[str]
+) -> ImageFacts:
     width, height = image.get("width"), image.get("height")
     size = f"{width} × {height}" if width and height else "not known"
+    facts = image.get("deidentification")
+    given = facts.get("format") if isinstance(facts, Mapping) else None
     influence = image.get("influence")
     contradicts = isinstance(influence, Mapping) and bool(influence.get("contradicts_its_class"))
     return ImageFacts(
         label=label,
         number=number,
-        size=f"{size}, {image['format']}" if image.get("format") else size,
+        size=f"{size}, {given}" if given else size,
         deidentification=_deidentification(image),
-        findings=tuple(_finding(finding) for finding in image.get("findings") or ()),
+        findings=tuple(findings),
         influence=_influence(influence),
         contradicts=contradicts,
     )
@@ -168,12 +188,6 @@ def _deidentification(image: Mapping[str, Any]) -> str:
     return (
         "not known" if removed is None else f"removed: {in_short(removed) or 'nothing was there'}"
     )
-
-
-def _finding(finding: Any) -> str:
-    if isinstance(finding, Mapping):
-        return str(finding.get("message") or finding.get("finding") or finding.get("code") or "")
-    return str(finding)
 
 
 def _influence(influence: Any) -> str:

@@ -1,4 +1,4 @@
-"""Tags, parameters and the Markdown description of a version."""
+"""Parameters and the Markdown description of a version."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from sgps.registry.states import State, StateChange
 DRAFT = State.DRAFT.value
 LONGEST_DESCRIPTION = 5_000
 """Characters that MLflow's databases keep of a description."""
-_LONGEST_TAG = 4_000
 _HASH_LENGTH = 12
 _TEXT_LENGTHS = (240, 120, 60, 30)
 
 
 @dataclass(frozen=True)
 class VersionFacts:
-    """What the description of a version says of it, from its package or from its run.
+    """What the labels of a version say of it, from its package or from its record.
 
-    ``classes`` holds name, number of support images and description of each class; a fact that is
-    not known is empty.
+    ``classes`` holds name, number of support images and description of each class, ``images`` the
+    pixel digests of the support; a fact that is not known is empty.
     """
 
     task: str
@@ -37,57 +36,76 @@ class VersionFacts:
     role: str = ""
     authentication: str = ""
     legal_basis: str = ""
+    data_sha256: str = ""
     abstention_threshold: float | None = None
     warnings: int = 0
     classes: tuple[tuple[str, int, str], ...] = ()
+    images: tuple[str, ...] = ()
 
     @classmethod
     def of_package(cls, package: ModelPackage) -> VersionFacts:
         """From what is about to be registered."""
-        classes = tuple(
-            (name, len(package.support_of(name)), package.texts.get(name, ""))
-            for name in package.classifier.class_names
-        )
-        details = package.classifier.details
-        return cls._of(search_tags(package), package.audit, classes, details)
-
-    @classmethod
-    def of_run(
-        cls, tags: Mapping[str, str], audit: Mapping[str, Any], texts: Mapping[str, Any]
-    ) -> VersionFacts:
-        """From a version's tags, ``audit.json`` and ``texts.json``; either file may be empty."""
-        descriptions = {item["name"]: item["description"] for item in texts.get("classes", ())}
-        inputs = audit.get("inputs", {})
-        images = {item["name"]: len(item["images"]) for item in inputs.get("classes", ())}
-        names = audit.get("outputs", {}).get("class_names") or descriptions
-        classes = tuple((name, images.get(name, 0), descriptions.get(name, "")) for name in names)
-        return cls._of(tags, audit, classes, audit.get("outputs", {}).get("details", {}))
-
-    @classmethod
-    def _of(
-        cls,
-        tags: Mapping[str, str],
-        audit: Mapping[str, Any],
-        classes: tuple[tuple[str, int, str], ...],
-        details: Mapping[str, Any],
-    ) -> VersionFacts:
-        who, why = audit.get("who") or {}, audit.get("why") or {}
+        classifier = package.classifier
         return cls(
-            task=tags.get("task", ""),
-            requester=tags.get("requester", ""),
-            purpose=tags.get("purpose", ""),
-            request_id=tags.get("request_id", ""),
-            generator=tags.get("generator", ""),
-            generator_sha256=tags.get("generator_sha256", ""),
-            weights_sha256=tags.get("weights_sha256", ""),
-            architecture=tags.get("architecture", ""),
-            role=str(who.get("role") or ""),
-            authentication=str(who.get("authentication") or ""),
-            legal_basis=str(why.get("legal_basis") or ""),
-            abstention_threshold=abstention_threshold(details, audit),
-            warnings=len(audit.get("warnings") or ()),
-            classes=classes,
+            task=package.task,
+            requester=package.requester,
+            purpose=package.purpose,
+            request_id=package.request_id,
+            generator=package.generator_name,
+            generator_sha256=package.generator_sha256,
+            weights_sha256=classifier.weights_sha256,
+            architecture=classifier.architecture,
+            classes=tuple(
+                (name, len(package.support_of(name)), package.texts.get(name, ""))
+                for name in classifier.class_names
+            ),
+            images=tuple(image.pixel_sha256 for image in package.support),
+            **_further_facts(package.audit, classifier.details),
         )
+
+    @classmethod
+    def of_record(cls, audit: Mapping[str, Any], texts: Mapping[str, Any]) -> VersionFacts:
+        """The same facts from ``audit.json`` and ``texts.json``.
+
+        The audit record may be the sealed one of the ledger, and ``texts`` empty: digests and
+        descriptions are not known then.
+        """
+        outputs, generator = audit["outputs"], audit["generator"]
+        classes = {item["name"]: item["images"] for item in audit["inputs"]["classes"]}
+        descriptions = {item["name"]: item["description"] for item in texts.get("classes", ())}
+        return cls(
+            task=str(audit["task"]),
+            requester=str(audit["who"]["requester"]),
+            purpose=str(audit["why"]["purpose"]),
+            request_id=str(audit["request_id"]),
+            generator=str(generator["name"]),
+            generator_sha256=str(generator["sha256"]),
+            weights_sha256=str(outputs.get("weights_sha256", "")),
+            architecture=str(outputs["architecture"]),
+            classes=tuple(
+                (name, len(classes[name]), descriptions.get(name, ""))
+                for name in outputs["class_names"]
+            ),
+            images=tuple(
+                str(image["pixel_sha256"])
+                for images in classes.values()
+                for image in images
+                if "pixel_sha256" in image
+            ),
+            **_further_facts(audit, outputs["details"]),
+        )
+
+
+def _further_facts(audit: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    who, why = audit.get("who") or {}, audit.get("why") or {}
+    return {
+        "role": str(who.get("role") or ""),
+        "authentication": str(who.get("authentication") or ""),
+        "legal_basis": str(why.get("legal_basis") or ""),
+        "data_sha256": str((audit.get("data_version") or {}).get("sha256") or ""),
+        "abstention_threshold": abstention_threshold(details, audit),
+        "warnings": len(audit.get("warnings") or ()),
+    }
 
 
 def abstention_threshold(
@@ -98,34 +116,6 @@ def abstention_threshold(
     found = details.get("abstention_threshold", calibration.get("abstention_threshold"))
     known = isinstance(found, int | float) and not isinstance(found, bool)
     return float(found) if known else None
-
-
-def search_tags(package: ModelPackage) -> dict[str, str]:
-    """Tags to search versions and runs by; none longer than 4,000 characters.
-
-    ``image_hashes`` holds the first 12 digits of each image's digest; hashes that no longer fit go
-    to ``image_hashes_2`` and so on, so that none is cut.
-    """
-    audit = package.audit
-    who, why = audit.get("who") or {}, audit.get("why") or {}
-    data_version = audit.get("data_version") or {}
-    tags = {
-        "task": package.task,
-        "requester": package.requester,
-        "requester_role": str(who.get("role") or ""),
-        "purpose": package.purpose,
-        "legal_basis": str(why.get("legal_basis") or ""),
-        "request_id": package.request_id,
-        "generator": package.generator_name,
-        "generator_sha256": package.generator_sha256,
-        "data_sha256": str(data_version.get("sha256") or ""),
-        "weights_sha256": package.classifier.weights_sha256,
-        "architecture": package.classifier.architecture,
-        "classes": ", ".join(package.classifier.class_names),
-        "state": DRAFT,
-    }
-    shortened = {name: _shorten(value, _LONGEST_TAG) for name, value in tags.items() if value}
-    return shortened | _image_tags(package)
 
 
 def run_parameters(package: ModelPackage) -> dict[str, str]:
@@ -142,10 +132,12 @@ def run_parameters(package: ModelPackage) -> dict[str, str]:
     }
 
 
-def version_description(package: ModelPackage, *, run_id: str, experiment_id: str) -> str:
+def version_description(
+    package: ModelPackage, state: str, *, run_id: str, experiment_id: str
+) -> str:
     """Markdown for the page of a version that is new; see :func:`describe_version`."""
     facts = VersionFacts.of_package(package)
-    return describe_version(facts, DRAFT, (), run_id=run_id, experiment_id=experiment_id)
+    return describe_version(facts, state, (), run_id=run_id, experiment_id=experiment_id)
 
 
 def describe_version(
@@ -212,7 +204,7 @@ def _head_lines(
     lines += [
         f"- Request: `{_code(facts.request_id)}`",
         f"- Generator: {_cut(facts.generator, 120)} (`{_code(facts.generator_sha256)}`)",
-        f"- Weights: `{_code(facts.weights_sha256)}` ({_cut(facts.architecture, 80)})",
+        f"- Weights: {_weights(facts)}",
     ]
     if facts.abstention_threshold is not None:
         lines.append(f"- Not sure below a probability of {facts.abstention_threshold:.2f}")
@@ -249,20 +241,15 @@ def _history_lines(history: Sequence[StateChange], length: int) -> list[str]:
     ]
 
 
-def _image_tags(package: ModelPackage) -> dict[str, str]:
-    hashes = list(dict.fromkeys(image.pixel_sha256[:_HASH_LENGTH] for image in package.support))
-    fitting = _LONGEST_TAG // (_HASH_LENGTH + 1)
-    blocks = [hashes[start : start + fitting] for start in range(0, len(hashes), fitting)]
-    return {
-        "image_hashes" + (f"_{number}" if number > 1 else ""): " ".join(block)
-        for number, block in enumerate(blocks, start=1)
-    }
-
-
 def _proof(authentication: str) -> str:
     if authentication == "none":
         return "name not proved"
     return f"signed in by {authentication[:40]}" if authentication else ""
+
+
+def _weights(facts: VersionFacts) -> str:
+    digest = f"`{_code(facts.weights_sha256)}`" if facts.weights_sha256 else "digest not known"
+    return f"{digest} ({_cut(facts.architecture, 80)})"
 
 
 def _minute(time: str) -> str:

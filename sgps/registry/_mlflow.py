@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from typing import Any
 
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -23,11 +24,13 @@ with warnings.catch_warnings():
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
     from mlflow.types.schema import ColSpec, DataType, Schema, TensorSpec
 
 __all__ = [
     "ColSpec",
     "DataType",
+    "LocalArtifactRepository",
     "Metric",
     "MlflowClient",
     "MlflowException",
@@ -41,4 +44,18 @@ __all__ = [
     "download_artifacts",
     "get_artifact_repository",
     "mlflow_pyfunc",
+    "upgrade_tables",
 ]
+
+
+def upgrade_tables(uri: str) -> None:
+    """Make or upgrade the tables of a database as ``mlflow db upgrade`` does, and let go of it."""
+    from mlflow.store.db import utils as untyped  # noqa: PLC0415  (loads the models of all tables)
+
+    utils: Any = untyped
+    engine = utils.create_sqlalchemy_engine_with_retry(uri)
+    try:
+        empty = utils._is_empty_database(engine)
+        (utils._initialize_tables if empty else utils._upgrade_db)(engine)
+    finally:
+        engine.dispose()

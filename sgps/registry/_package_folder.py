@@ -40,7 +40,7 @@ _REQUIREMENTS = (
 def write_documents(package: ModelPackage, folder: Path) -> None:
     """Write all but the model: the card, what it was made from, the record, the generator's own."""
     _write_support(package.support, folder)
-    _write_json(folder / "texts.json", _texts(package))
+    _write_json(folder / "texts.json", texts_document(package))
     _write_json(folder / "request.json", package.request)
     _write_json(folder / "audit.json", package.audit)
     (folder / "card.html").write_text(render_card(package), encoding="utf-8")
@@ -124,7 +124,8 @@ def _png(image: SupportImage) -> bytes:
     return image.png or encode_png(image.pixels)
 
 
-def _texts(package: ModelPackage) -> dict[str, Any]:
+def texts_document(package: ModelPackage) -> dict[str, Any]:
+    """Content of ``texts.json``."""
     return {
         "task": package.task,
         "classes": [

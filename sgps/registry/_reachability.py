@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from sgps.errors import SgpsError, StoreError
 from sgps.registry._mlflow import MlflowClient, MlflowException
+from sgps.registry._tables import complete_tables, sqlite_file
 
 _SECONDS = 5
-_OPENING_SECONDS = 60
 _DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 _REMEDY = "check SGPS_TRACKING_URI and that the store is running and writable"
 
@@ -40,7 +40,7 @@ def open_client(tracking_uri: str) -> MlflowClient:
     StoreError: the store cannot be reached within a few seconds, or cannot be used.
     """
     check_reachable(tracking_uri)
-    with store_errors(tracking_uri), quick_failure(), _one_at_a_time(tracking_uri):
+    with store_errors(tracking_uri), quick_failure(), complete_tables(tracking_uri):
         return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
@@ -54,8 +54,9 @@ def check_reachable(tracking_uri: str) -> None:
     parts = urlsplit(tracking_uri)
     scheme = parts.scheme.split("+")[0]
     try:
-        if scheme == "sqlite" and _sqlite_path(tracking_uri).name:
-            _check_sqlite(tracking_uri)
+        file = sqlite_file(tracking_uri)
+        if file is not None:
+            _check_sqlite(file)
         elif scheme in ("http", "https"):
             _check_server(parts)
         elif scheme in _DEFAULT_PORTS and parts.hostname:
@@ -113,28 +114,7 @@ def quick_failure() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-@contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Let one process at a time make or migrate the tables of an SQLite store.
-
-    MLflow's migrations fail where two run at once. A lock on an SQLite file of its own is given
-    back by the system when a process dies.
-    """
-    if not uri.startswith("sqlite"):
-        yield
-        return
-    path = _sqlite_path(uri).with_suffix(".opening")
-    with closing(sqlite3.connect(path, timeout=_OPENING_SECONDS, isolation_level=None)) as lock:
-        lock.execute("BEGIN EXCLUSIVE")
-        yield
-
-
-def _sqlite_path(uri: str) -> Path:
-    return Path(uri.partition(":///")[2].partition("?")[0])
-
-
-def _check_sqlite(uri: str) -> None:
-    path = _sqlite_path(uri)
+def _check_sqlite(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=_SECONDS, isolation_level=None)) as connection:
         connection.execute("PRAGMA schema_version").fetchone()

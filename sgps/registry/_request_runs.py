@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sgps.errors import IntegrityError
-from sgps.registry._mlflow import MlflowClient, MlflowException, download_artifacts
+from sgps.registry._artifact_files import fetch_artifact
+from sgps.registry._mlflow import MlflowClient
+from sgps.registry._searching import is_unfinished
 from sgps.registry.naming import model_name_for
 from sgps.registry.versions import RegisteredVersion
 
@@ -18,13 +20,17 @@ _PAGE = 1_000
 
 @dataclass(frozen=True)
 class RequestRun:
-    """A run of a request; ``version`` is None where its registration did not come to its end."""
+    """A run of a request; ``version`` is None where its registration did not come to its end.
+
+    ``unfinished``: there is a version, which nobody else may see yet.
+    """
 
     request_id: str
     run_id: str
     artifact_uri: str
     model_name: str
     version: RegisteredVersion | None
+    unfinished: bool = False
 
 
 def find_request_runs(
@@ -42,13 +48,15 @@ def find_request_runs(
         for run in page:
             tags = run.data.tags
             if "request_id" in tags and "task" in tags:
+                version, unfinished = versions.get(run.info.run_id, (None, False))
                 found.append(
                     RequestRun(
                         request_id=tags["request_id"],
                         run_id=run.info.run_id,
                         artifact_uri=str(run.info.artifact_uri),
                         model_name=model_name_for(tags["task"]),
-                        version=versions.get(run.info.run_id),
+                        version=version,
+                        unfinished=unfinished,
                     )
                 )
         token = page.token
@@ -62,33 +70,33 @@ def read_audit_record(client: MlflowClient, tracking_uri: str, run_id: str) -> d
     Raises
     ------
     IntegrityError: it is not there, or no JSON mapping.
+    OSError, MlflowException, ...: it cannot be read now.
     """
-    artifact_uri = client.get_run(run_id).info.artifact_uri
+    address = str(client.get_run(run_id).info.artifact_uri)
     try:
         with tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
-            path = download_artifacts(
-                artifact_uri=f"{artifact_uri}/audit.json",
-                dst_path=scratch,
-                tracking_uri=tracking_uri,
-            )
-            return dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (MlflowException, OSError, ValueError, TypeError) as error:
+            path = fetch_artifact(tracking_uri, address, "audit.json", Path(scratch))
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError) as error:
         raise IntegrityError(f"run {run_id} holds no audit record") from error
 
 
-def _versions(client: MlflowClient, clause: str, uri: str) -> dict[str, RegisteredVersion]:
-    found: dict[str, RegisteredVersion] = {}
+def _versions(
+    client: MlflowClient, clause: str, uri: str
+) -> dict[str, tuple[RegisteredVersion, bool]]:
+    found: dict[str, tuple[RegisteredVersion, bool]] = {}
     token: str | None = None
     while True:
         page = client.search_model_versions(clause or None, max_results=_PAGE, page_token=token)
         for one in page:
-            found[one.run_id or ""] = RegisteredVersion(
+            version = RegisteredVersion(
                 model_name=one.name,
                 version=str(one.version),
                 model_uri=f"models:/{one.name}/{one.version}",
                 tracking_uri=uri,
                 run_id=one.run_id or "",
             )
+            found[version.run_id] = version, is_unfinished(one)
         token = page.token
         if not token:
             return found

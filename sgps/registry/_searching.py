@@ -7,20 +7,41 @@ from datetime import UTC, datetime
 
 from sgps.errors import InputError, UnknownNameError
 from sgps.registry._mlflow import MlflowClient, MlflowException, ModelVersion
-from sgps.registry.versions import VersionSummary
+from sgps.registry.versions import UNFINISHED, VersionSummary
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 _FORMS = "models:/NAME/VERSION, models:/NAME/latest, models:/NAME@ALIAS or runs:/RUN_ID/model"
 _LARGEST_PAGE = 1_000
+_NEWEST = 20
 
 
-def find_version(client: MlflowClient, model_uri: str) -> ModelVersion:
+def is_unfinished(version: ModelVersion) -> bool:
+    """Whether the request that a version comes of is not done."""
+    return bool(version.tags.get("state") == UNFINISHED)
+
+
+def find_version(client: MlflowClient, model_uri: str, *, unfinished: bool = False) -> ModelVersion:
     """The registered version that ``models:/...`` or ``runs:/...`` means.
+
+    Parameters
+    ----------
+    unfinished: find one that is not finished too.
 
     Raises
     ------
     UnknownNameError: the URI has another form, or there is no such version, alias or run.
     """
+    found = _find(client, model_uri)
+    if is_unfinished(found) and not unfinished:
+        raise UnknownNameError(
+            f"there is no model {model_uri}: it is being made, or its making was interrupted",
+            expected=_FORMS,
+            remedy="wait for its request, or run: sgps reconcile",
+        )
+    return found
+
+
+def _find(client: MlflowClient, model_uri: str) -> ModelVersion:
     scheme, _, rest = model_uri.partition(":/")
     try:
         if scheme == "runs" and rest.count("/") == 1:
@@ -44,7 +65,7 @@ def find_version(client: MlflowClient, model_uri: str) -> ModelVersion:
 def search_versions(
     client: MlflowClient, *, model_name: str | None, tags: Mapping[str, str], limit: int
 ) -> list[ModelVersion]:
-    """Versions that carry every tag, newest first, at most ``limit``.
+    """Finished versions that carry every tag, newest first, at most ``limit``.
 
     Raises
     ------
@@ -64,7 +85,7 @@ def search_versions(
             order_by=["creation_timestamp DESC"],
             page_token=token,
         )
-        found.extend(page)
+        found += [version for version in page if not is_unfinished(version)]
         token = page.token
         if not token:
             break
@@ -119,12 +140,20 @@ def _version_of_run(client: MlflowClient, run_id: str, model_uri: str) -> ModelV
 
 
 def _latest(client: MlflowClient, name: str, model_uri: str) -> ModelVersion:
-    found = client.search_model_versions(
-        f"name = {_quoted(name)}", max_results=1, order_by=["version_number DESC"]
-    )
-    if not found:
-        raise unknown_model(model_uri)
-    return found[0]
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(
+            f"name = {_quoted(name)}",
+            max_results=_NEWEST,
+            order_by=["version_number DESC"],
+            page_token=token,
+        )
+        for version in page:
+            if not is_unfinished(version):
+                return version
+        token = page.token
+        if not token:
+            raise unknown_model(model_uri)
 
 
 def _quoted(value: str) -> str:

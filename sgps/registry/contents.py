@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,6 @@ CLASSIFIER_FOLDER = f"{MODEL_FOLDER}/{CLASSIFIER_PATH}"
 _LOADER = "sgps.registry.pyfunc_loader"
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _PAGE = 1_000
-_IMAGE_TAGS = ("image_hashes", "image_hashes_2", "image_hashes_3")
-_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -64,31 +62,6 @@ def list_versions(registry: ModelRegistry) -> list[StoredVersion]:
                 return found
 
 
-def find_image_versions(registry: ModelRegistry, prefix: str) -> list[StoredVersion]:
-    """Versions with an image whose pixel digest begins with ``prefix`` (hex digits).
-
-    The store knows the first 12 digits; further ones are not compared. Raises StoreError.
-    """
-    prefix = prefix[:_HASH_DIGITS]
-    found: dict[str, StoredVersion] = {}
-    with store_errors(registry.client.tracking_uri):
-        for tag in _IMAGE_TAGS:
-            clause = f"tags.`{tag}` LIKE '%{prefix}%'"
-            token: str | None = None
-            while True:
-                page = registry.client.search_model_versions(
-                    clause, max_results=_PAGE, page_token=token
-                )
-                for version in page:
-                    if any(part.startswith(prefix) for part in version.tags[tag].split()):
-                        stored = _stored(version, {})
-                        found[stored.model_uri] = stored
-                token = page.token
-                if not token:
-                    break
-    return list(found.values())
-
-
 def find_stored(registry: ModelRegistry, model_name: str, version: str) -> StoredVersion | None:
     """One version as the store has it; None where there is none. Raises StoreError."""
     client = registry.client
@@ -110,10 +83,13 @@ def artifact_address(registry: ModelRegistry, run_id: str) -> str | None:
 
 
 @contextmanager
-def open_contents(registry: ModelRegistry, run_id: str) -> Iterator[Path | None]:
+def open_contents(
+    registry: ModelRegistry, run_id: str, names: Sequence[str] = ()
+) -> Iterator[Path | None]:
     """The artifacts of a run as a folder to read, and no longer than the block; None for none.
 
-    Artifacts on this machine are read where they lie.
+    Artifacts on this machine are read where they lie. Of others the files ``names`` at the top are
+    fetched, or all where none are named.
 
     Raises
     ------
@@ -131,9 +107,10 @@ def open_contents(registry: ModelRegistry, run_id: str) -> Iterator[Path | None]
     with tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
         with store_errors(uri):
             repository: Any = get_artifact_repository(address, tracking_uri=uri)
-            there = bool(repository.list_artifacts())
-            folder = repository.download_artifacts("", dst_path=scratch) if there else None
-        yield Path(folder) if folder is not None else None
+            there = {item.path for item in repository.list_artifacts()}
+            for name in there.intersection(names) if names else [""] if there else []:
+                repository.download_artifacts(name, dst_path=scratch)
+        yield Path(scratch) if there else None
 
 
 def foreign_loading(folder: Path) -> str:

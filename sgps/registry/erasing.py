@@ -16,7 +16,8 @@ from sgps.registry._reachability import store_errors
 from sgps.registry.contents import ERASED, find_run, find_stored, local_folder
 from sgps.registry.mlflow_registry import ModelRegistry
 
-_KEPT_TAGS = ("task", "requester", "request_id", "generator", "generator_sha256", "architecture")
+KEPT_TAGS = ("task", "requester", "request_id", "generator", "generator_sha256", "architecture")
+"""Tags that an erased version keeps, beside its state."""
 _BUSY_SECONDS = 10.0
 
 
@@ -66,7 +67,7 @@ def erase_contents(registry: ModelRegistry, run_id: str) -> ErasedContents:
         files, size = _delete_artifacts(client, str(run.info.artifact_uri))
         if run.info.lifecycle_stage == "active":
             for tag in run.data.tags:
-                if tag not in _KEPT_TAGS:
+                if tag not in KEPT_TAGS:
                     client.delete_tag(run_id, tag)
             client.delete_run(run_id)
         return ErasedContents(files, size, run_gone=_delete_for_good(client, run_id))
@@ -90,7 +91,7 @@ def bury_version(registry: ModelRegistry, model_name: str, version: str, epitaph
             client.delete_registered_model_alias(model_name, alias)
         client.set_model_version_tag(model_name, version, "state", ERASED)
         for tag in found.tags:
-            if tag not in (*_KEPT_TAGS, "state"):
+            if tag not in (*KEPT_TAGS, "state"):
                 client.delete_model_version_tag(model_name, version, tag)
         client.update_model_version(model_name, version, description=epitaph.to_markdown())
     return True

@@ -11,20 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sgps.errors import IntegrityError, UnknownNameError
+from sgps.registry._artifact_files import load_classifier
 from sgps.registry._experiments import find_experiment, is_server, mark_experiment
-from sgps.registry._labels import run_parameters, search_tags, version_description
+from sgps.registry._labels import DRAFT, VersionFacts, run_parameters, version_description
 from sgps.registry._mlflow import (
     MlflowClient,
-    MlflowException,
     Param,
     RunTag,
-    download_artifacts,
     get_artifact_repository,
 )
 from sgps.registry._numbering import create_version, delete_if_empty
 from sgps.registry._package_folder import (
-    CLASSIFIER_PATH,
     MODEL_FOLDER,
     write_documents,
     write_model,
@@ -39,9 +36,10 @@ from sgps.registry._reachability import (
 )
 from sgps.registry._request_runs import RequestRun, find_request_runs, read_audit_record
 from sgps.registry._searching import find_version, search_versions, summarise
+from sgps.registry._tags import run_tags, search_tags
 from sgps.registry.naming import model_name_for
 from sgps.registry.package import ModelPackage
-from sgps.registry.versions import RegisteredVersion, VersionSummary
+from sgps.registry.versions import UNFINISHED, RegisteredVersion, VersionSummary
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
 EXPERIMENT = "sgps-synthesis"
@@ -92,12 +90,20 @@ class ModelRegistry:
             mark_experiment(self._client, self._experiment_id)
 
     def register(
-        self, package: ModelPackage, *, progress: Callable[[str], None] | None = None
+        self,
+        package: ModelPackage,
+        *,
+        unfinished: bool = False,
+        progress: Callable[[str], None] | None = None,
     ) -> RegisteredVersion:
         """Store ``package`` as the next version of its task's model.
 
-        ``progress`` is called with "store_artifacts" once the run is there, and with
-        "create_version" once its artifacts are.
+        Parameters
+        ----------
+        unfinished: keep it from being found, until
+            :func:`~sgps.registry.finishing.finish_version` makes it a draft.
+        progress: called with "store_artifacts" once the run is there, and with "create_version"
+            once its artifacts are.
 
         The version appears last, when everything it points to is complete; on any error the run,
         its artifacts and a model made for it are removed again.
@@ -107,17 +113,28 @@ class ModelRegistry:
         StoreError: the store cannot be written.
         """
         name = model_name_for(package.task)
-        tags = search_tags(package)
+        tags = {**search_tags(package), "state": UNFINISHED if unfinished else DRAFT}
         told = progress or (lambda _step: None)
         with store_errors(self._uri), tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
             folder = Path(scratch)
             write_documents(package, folder)
             run_id, artifact_uri = self._start_run(package, tags)
+            place = {"run_id": run_id, "experiment_id": self._experiment_id}
             try:
                 told("store_artifacts")
-                self._log_run(package, folder, run_id)
+                description = version_description(package, tags["state"], **place)
+                self._log_run(package, description, folder, run_id)
                 told("create_version")
-                version = self._create_version(package, name, tags, run_id, artifact_uri)
+                source = f"{artifact_uri}/{MODEL_FOLDER}"
+                with self._numbering:
+                    version = create_version(
+                        self._client,
+                        name,
+                        source=source,
+                        run_id=run_id,
+                        tags=tags,
+                        description=description,
+                    )
             except BaseException:
                 self._discard(name, run_id, artifact_uri)
                 raise
@@ -175,8 +192,10 @@ class ModelRegistry:
         with store_errors(self._uri):
             return read_audit_record(self._client, self._uri, run_id)
 
-    def load(self, model_uri: str) -> SynthesizedClassifier:
+    def load(self, model_uri: str, *, unfinished: bool = False) -> SynthesizedClassifier:
         """Load ``models:/name/version``, ``models:/name@alias`` or ``runs:/run_id/model``.
+
+        ``unfinished``: load one that is not finished too.
 
         Raises
         ------
@@ -185,27 +204,8 @@ class ModelRegistry:
         StoreError: the store cannot be read.
         """
         with store_errors(self._uri):
-            source = str(find_version(self._client, model_uri).source).rstrip("/")
-            with tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
-                try:
-                    folder = download_artifacts(
-                        artifact_uri=f"{source}/{CLASSIFIER_PATH}",
-                        dst_path=scratch,
-                        tracking_uri=self._uri,
-                    )
-                except (MlflowException, OSError) as error:
-                    raise UnknownNameError(
-                        f"{model_uri} holds no synthesized classifier",
-                        remedy="see the registered ones with: sgps models",
-                    ) from error
-                try:
-                    return SynthesizedClassifier.load(Path(folder))
-                except IntegrityError as error:
-                    raise IntegrityError(
-                        f"{model_uri}: {error.what}",
-                        expected=error.expected,
-                        remedy=f"restore {source}/{CLASSIFIER_PATH}, or synthesize it again",
-                    ) from error
+            found = find_version(self._client, model_uri, unfinished=unfinished)
+            return load_classifier(self._uri, str(found.source).rstrip("/"), model_uri)
 
     def search(
         self,
@@ -215,6 +215,8 @@ class ModelRegistry:
         limit: int = 100,
     ) -> list[VersionSummary]:
         """Versions of a model, or with all of ``tags`` (requester, task, state, ...), newest first.
+
+        Unfinished ones are left out.
 
         Raises
         ------
@@ -227,8 +229,10 @@ class ModelRegistry:
             )
             return summarise(self._client, found)
 
-    def describe(self, model_uri: str) -> VersionSummary:
+    def describe(self, model_uri: str, *, unfinished: bool = False) -> VersionSummary:
         """The registered version that ``models:/...`` or ``runs:/...`` means.
+
+        ``unfinished``: describe one that is not finished too.
 
         Raises
         ------
@@ -236,22 +240,21 @@ class ModelRegistry:
         StoreError: the store cannot be read.
         """
         with store_errors(self._uri):
-            return summarise(self._client, [find_version(self._client, model_uri)])[0]
+            found = find_version(self._client, model_uri, unfinished=unfinished)
+            return summarise(self._client, [found])[0]
 
     @cached_property
     def _experiment_id(self) -> str:
         return find_experiment(self._client, EXPERIMENT, self._artifact_folder)
 
     def _start_run(self, package: ModelPackage, tags: Mapping[str, str]) -> tuple[str, str]:
-        own = {"mlflow.user": package.requester[:250], "mlflow.source.name": "sgps synthesize"}
-        title = f"{model_name_for(package.task)} {package.request_id[:8]}"
-        run = self._client.create_run(self._experiment_id, tags={**tags, **own}, run_name=title)
+        own = run_tags(VersionFacts.of_package(package))
+        run = self._client.create_run(self._experiment_id, tags={**tags, **own})
         return run.info.run_id, run.info.artifact_uri
 
-    def _log_run(self, package: ModelPackage, folder: Path, run_id: str) -> None:
+    def _log_run(self, package: ModelPackage, note: str, folder: Path, run_id: str) -> None:
         model = write_model(package, folder, run_id=run_id)
         history = json.dumps([model.get_tags_dict()])
-        note = version_description(package, run_id=run_id, experiment_id=self._experiment_id)
         self._client.log_artifacts(run_id, str(folder))
         self._client.log_batch(
             run_id,
@@ -259,25 +262,6 @@ class ModelRegistry:
             tags=[RunTag("mlflow.log-model.history", history), RunTag("mlflow.note.content", note)],
         )
         self._client.set_terminated(run_id)
-
-    def _create_version(
-        self,
-        package: ModelPackage,
-        name: str,
-        tags: Mapping[str, str],
-        run_id: str,
-        artifact_uri: str,
-    ) -> str:
-        description = version_description(package, run_id=run_id, experiment_id=self._experiment_id)
-        with self._numbering:
-            return create_version(
-                self._client,
-                name,
-                source=f"{artifact_uri}/{MODEL_FOLDER}",
-                run_id=run_id,
-                tags=tags,
-                description=description,
-            )
 
     def _discard(self, name: str, run_id: str, artifact_uri: str) -> None:
         """Remove what a failed registration left; each step is tried whatever the others did."""

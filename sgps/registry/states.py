@@ -46,6 +46,7 @@ class StateChange:
     ----------
     state: after the step. previous: before it.
     who: the person who took it, with ``role`` and ``authentication`` where they are known.
+    login: login name of who typed it on a command line, "" elsewhere.
     time: UTC in ISO 8601.
     entry: its number in the ledger.
     """
@@ -58,6 +59,7 @@ class StateChange:
     previous: State = State.DRAFT
     role: str = ""
     authentication: str = ""
+    login: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""

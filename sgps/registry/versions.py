@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+UNFINISHED = "unfinished"
+"""State of a version whose request is not done: for everybody else it is not there yet."""
+
 
 @dataclass(frozen=True)
 class RegisteredVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -21,19 +22,27 @@ def open_address(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def host_headers(host: str, port: int) -> tuple[str, ...]:
-    """The ``Host`` headers that a server answers to; others may be a DNS rebinding attack."""
+def host_headers(host: str, port: int, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """The ``Host`` headers that a server answers to; further ones may be a DNS rebinding attack.
+
+    ``others`` are names that people use, with this port or, through a proxy, without one.
+    """
     names = ["localhost", "127.0.0.1", near_host(host)]
     if host not in LOOPBACK:
         names.append(socket.gethostname())
     if host in _ANY_INTERFACE:
         names += ["10.*", "192.168.*", *(f"172.{number}.*" for number in range(16, 32))]
-    return tuple(dict.fromkeys(name if "*" in name else f"{name}:{port}" for name in names))
+    numbered = [name if "*" in name else f"{name}:{port}" for name in (*names, *others)]
+    return tuple(dict.fromkeys([*numbered, *others]))
 
 
-def origins(host: str, port: int) -> tuple[str, ...]:
-    """The pages that may call a server from a browser: its own."""
-    return tuple(f"http://{name}" for name in host_headers(host, port) if "*" not in name)
+def origins(host: str, port: int, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """The pages that may call a server from a browser: its own.
+
+    ``others`` are names that people use, also through a proxy with TLS.
+    """
+    plain = [f"http://{name}" for name in host_headers(host, port, others) if "*" not in name]
+    return (*plain, *(f"https://{name}" for name in others))
 
 
 def with_driver(url: str, server: str) -> str:

@@ -37,7 +37,8 @@ def write_archive(
 ) -> None:
     """Write a zip file of ``members``, a manifest of ``facts`` and their digests, and a signature.
 
-    The same content and key give the same bytes. Whole or not at all.
+    The same content and key give the same bytes. Whole or not at all, and for its owner alone, as
+    is what is unpacked from it.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def write_archive(
             listed = [_listed(name, members[name]) for name in sorted(members)]
             manifest = {**facts, "public_key": key.public_key, "members": listed}
             text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
-            with partial.open("xb") as file:
+            with open(partial, "xb", opener=_open_private) as file:
                 with zipfile.ZipFile(file, "w", allowZip64=False) as archive:
                     _write(archive, MANIFEST, text)
                     _write(archive, SIGNATURE, key.sign(text).encode())
@@ -170,6 +171,10 @@ class SignedArchive:
                 yield block
 
 
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _listed(name: str, member: Member) -> dict[str, Any]:
     digest, size = hashlib.sha256(), 0
     for block in _read_blocks(member):
@@ -182,7 +187,7 @@ def _write(archive: zipfile.ZipFile, name: str, member: Member) -> None:
     info = zipfile.ZipInfo(name, _MOMENT)
     packed = name.endswith(_PACKED_ALREADY)
     info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-    info.external_attr = 0o644 << 16
+    info.external_attr = 0o600 << 16
     info.create_system = 3
     with archive.open(info, "w") as target:
         for block in _read_blocks(member):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +11,16 @@ from typing import Any
 from sgps.audit import Ledger, LedgerEntry, RequestState
 from sgps.datasets.decoding import perceptual_hash, read_image
 from sgps.errors import InputError, UnknownNameError
-from sgps.service._spool import Spool
+from sgps.registry.contents import open_contents
+from sgps.service._erasure_flow_runs import FoundFlowRuns, find_flow_runs
+from sgps.service._erasure_search import (
+    read_json,
+    read_spooled,
+    spooled_requests,
+    syntheses,
+    syntheses_of_image,
+    syntheses_of_person,
+)
 from sgps.service.synthesis import LEDGER_KIND
 from sgps.service.workspace import Workspace, image_limits
 
@@ -26,6 +34,10 @@ ALONE = (
     "Requests that named no person are not found by a pseudonym: look for each image of the person"
     " too, with --image."
 )
+_REQUEST_FILE = "request.json"
+_NOT_IMAGES = (
+    "generators", "keys", "logs", "mlflow", "prefect", "run", "spool", "uploads",
+)  # fmt: skip
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _OPEN = (RequestState.ACCEPTED, RequestState.RUNNING)
 
@@ -73,6 +85,7 @@ class ErasurePlan:
     ----------
     targets: the requests, with everything made from them.
     digests: pixel digests of the selected image, to look for among dropped images.
+    flow_runs: ids of Prefect's flow runs that hold the request in their parameters.
     continues: entries of erasures that were interrupted and are brought to their end with this.
     notes: what the person who erases should know.
     """
@@ -80,6 +93,7 @@ class ErasurePlan:
     targets: tuple[ErasureTarget, ...]
     digests: tuple[str, ...]
     uploads: tuple[str, ...]
+    flow_runs: tuple[str, ...]
     continues: tuple[int, ...]
     notes: tuple[str, ...]
 
@@ -107,23 +121,32 @@ def plan_erasure(selection: ErasureSelection, workspace: Workspace) -> ErasurePl
     begun = unfinished_erasures(ledger)
     targets = {target.request_id: target for entry in begun for target in _targets_of(entry)}
     done = {name for name, state in erasure_states(ledger).items() if state.done}
-    for entry in _entries(selection, digest, ledger):
+    entries = _entries(selection, digest, ledger)
+    for entry in entries:
         found = _target(entry)
         if found.request_id not in done:
             targets.setdefault(found.request_id, found)
-    for request_id in _spooled(selection, digest, workspace):
+    home = workspace.settings.home_folder
+    for request_id in spooled_requests(digest, selection.person or "", home):
         targets.setdefault(request_id, ErasureTarget(request_id))
     digests = (digest,) if digest else ()
     uploads = tuple(path.stem for path in find_uploads(workspace, digests))
-    if not targets and not uploads:
-        raise UnknownNameError(
-            f"nothing is kept of {given[0]}", expected="content that was not erased yet",
-            remedy="see what there is with: sgps audit search",
-        )  # fmt: skip
     found_targets = tuple(targets.values())
+    runs = _flow_runs(found_targets, entries, selection.person or "", workspace)
+    if not targets and not uploads and not runs.run_ids:
+        unsearched = f"; {runs.note}" if runs.note else ""
+        raise UnknownNameError(
+            f"nothing is kept of {given[0]}{unsearched}",
+            expected="content that was not erased yet",
+            remedy="see what there is with: sgps audit search",
+        )
     other_ways = (ALONE,) if selection.person is not None else ()
-    notes = (*_notes(found_targets, look, ledger), *other_ways, COPIES)
-    return ErasurePlan(found_targets, digests, uploads, tuple(e.number for e in begun), notes)
+    notes = filter(
+        None,
+        (*_notes(found_targets, look, ledger), runs.note, *_places(home), *other_ways, COPIES),
+    )
+    continues = tuple(entry.number for entry in begun)
+    return ErasurePlan(found_targets, digests, uploads, runs.run_ids, continues, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -167,7 +190,7 @@ def find_uploads(workspace: Workspace, digests: Iterable[str]) -> Iterator[Path]
     wanted = set(digests)
     folder = workspace.settings.home_folder / "uploads"
     for path in sorted(folder.glob("*.json")) if wanted else ():
-        facts = _read_json(path)
+        facts = read_json(path)
         if isinstance(facts, dict) and facts.get("pixel_sha256") in wanted:
             yield path
 
@@ -184,27 +207,54 @@ def _image(selection: ErasureSelection, workspace: Workspace) -> tuple[str, str]
 
 def _entries(selection: ErasureSelection, digest: str, ledger: Ledger) -> list[LedgerEntry]:
     if digest:
-        return _syntheses(ledger.find(image=digest))
+        return syntheses_of_image(digest, ledger)
     if selection.person:
-        return _syntheses(ledger.find(person=selection.person))
+        return syntheses_of_person(selection.person, ledger)
     return ledger.entries(LEDGER_KIND, selection.model_uri)
 
 
-def _syntheses(entries: list[LedgerEntry]) -> list[LedgerEntry]:
-    return [entry for entry in entries if entry.kind == LEDGER_KIND]
+def _flow_runs(
+    targets: tuple[ErasureTarget, ...],
+    entries: list[LedgerEntry],
+    person: str,
+    workspace: Workspace,
+) -> FoundFlowRuns:
+    """Flow runs of the targets, and those that an earlier erasure of ``entries`` left."""
+    numbers = dict.fromkeys(target.entry for target in targets if target.entry)
+    known = {entry.number: entry for entry in entries}
+    recorded = [known.get(number) or workspace.ledger.get(number) for number in numbers]
+    run_ids = [_flow_run(entry) for entry in (*recorded, *entries)]
+    requests = [request for target in targets if (request := _request(target, workspace))]
+    return find_flow_runs(workspace.settings, run_ids, requests, person)
 
 
-def _spooled(selection: ErasureSelection, digest: str, workspace: Workspace) -> Iterator[str]:
-    """Requests that wait with the image, or with an image of the person."""
-    spool = Spool(workspace.settings.home_folder)
-    for request_id in spool.request_ids() if not selection.model_uri else ():
-        manifest = _read_json(spool.path / request_id / "request.json")
-        if not isinstance(manifest, dict):
-            continue
-        digests = {image["pixel_sha256"] for row in manifest["images"] for image in row}
-        persons = {person for row in manifest["persons"] for person in row}
-        if digest in digests or (selection.person and selection.person in persons):
-            yield request_id
+def _flow_run(entry: LedgerEntry) -> str:
+    flow = entry.record["audit"].get("flow")
+    return str((flow or {}).get("run_id") or "") if isinstance(flow, Mapping) else ""
+
+
+def _request(target: ErasureTarget, workspace: Workspace) -> dict[str, Any] | None:
+    """The request as asked, while it is still there."""
+    if not target.run_id:
+        spooled = read_spooled(workspace.settings.home_folder, target.request_id)
+        return spooled.get("request") if spooled else None
+    with open_contents(workspace.registry, target.run_id, (_REQUEST_FILE,)) as folder:
+        request = read_json(folder / _REQUEST_FILE) if folder else None
+    return request if isinstance(request, dict) else None
+
+
+def _places(home: Path) -> Iterator[str]:
+    """Folders that images may lie in and that belong to whoever put them there."""
+    folders = [
+        str(path)
+        for path in (sorted(home.iterdir()) if home.is_dir() else ())
+        if path.is_dir() and path.name not in _NOT_IMAGES
+    ]
+    if folders:
+        yield (
+            f"folders of images and datasets are not searched: {', '.join(folders)}; delete the"
+            " person's images there by hand"
+        )
 
 
 def _target(entry: LedgerEntry) -> ErasureTarget:
@@ -237,7 +287,7 @@ def _notes(targets: tuple[ErasureTarget, ...], look: str, ledger: Ledger) -> Ite
     going = {target.request_id for target in targets}
     similar = [
         entry.subject
-        for entry in (_syntheses(ledger.find(image_hash=look)) if look else ())
+        for entry in (syntheses(ledger.find(image_hash=look)) if look else ())
         if entry.record["audit"]["request_id"] not in going
     ]
     if similar:
@@ -249,10 +299,3 @@ def _notes(targets: tuple[ErasureTarget, ...], look: str, ledger: Ledger) -> Ite
 
 def _is_sealed(record: Mapping[str, Any]) -> bool:
     return bool(record["audit"].get("sealed"))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None

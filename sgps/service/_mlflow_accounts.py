@@ -1,30 +1,45 @@
-"""The accounts of the MLflow server: those of the page, made anew at each start."""
+"""The accounts of the MLflow server, made anew at each start.
+
+Those of the page may read; what the system itself writes, it writes as an account of its own, whose
+password is made anew too and kept in a file for its owner alone.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from sgps.errors import InputError, OperatorError
+from sgps.registry.server_access import AUTHORIZATION_FUNCTION
+from sgps.service._addresses import LOOPBACK
 from sgps.service._run_state import write_private
+from sgps.settings import Settings
 
 MIN_PASSWORD = 12
 """Characters of a password that MLflow accepts."""
 
+SERVICE_USER = "sgps-service"
+"""Name of the account that writes."""
+
+USER_VARIABLE, PASSWORD_VARIABLE = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+_SERVICE_FILE = "mlflow-service.json"
 _SECONDS = 10.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _CONFIGURATION = """\
 [mlflow]
 default_permission = READ
 database_uri = sqlite:///{database}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+authorization_function = {function}
 """
 
 
@@ -65,6 +80,12 @@ def read_accounts(basic_auth: SecretStr | None) -> tuple[Account, ...]:
                 expected="USER:PASSWORD:ROLE",
                 remedy="correct SGPS_BASIC_AUTH",
             )
+        if user == SERVICE_USER:
+            raise InputError(
+                f"account {place} of SGPS_BASIC_AUTH has the name {SERVICE_USER}",
+                expected="the name of a person",
+                remedy="choose another one",
+            )
         if len(password) < MIN_PASSWORD:
             raise InputError(
                 f"the password of account {place} of SGPS_BASIC_AUTH is too short for MLflow",
@@ -75,31 +96,35 @@ def read_accounts(basic_auth: SecretStr | None) -> tuple[Account, ...]:
     return tuple(found)
 
 
-def prepare_accounts(run: Path) -> None:
-    """Write MLflow's configuration to ``run``, and forget the accounts of the last start."""
+def service_account() -> Account:
+    """The account that writes, with a new password."""
+    return Account(SERVICE_USER, secrets.token_urlsafe(24))
+
+
+def prepare_accounts(run: Path, service: Account) -> None:
+    """Write MLflow's configuration and the service account to ``run``; forget earlier accounts."""
     database = run / "mlflow-auth.db"
     for leftover in run.glob("mlflow-auth.db*"):
         leftover.unlink()
     database.touch(mode=0o600)
-    write_private(run / "mlflow-auth.ini", _CONFIGURATION.format(database=database))
+    text = _CONFIGURATION.format(database=database, function=AUTHORIZATION_FUNCTION)
+    write_private(run / "mlflow-auth.ini", text)
+    write_private(run / _SERVICE_FILE, json.dumps({"pair": service.pair}))
 
 
-def add_accounts(address: str, accounts: tuple[Account, ...]) -> None:
-    """Make all accounts but the first, which MLflow makes itself as its administrator.
-
-    They may read everything.
+def add_accounts(address: str, service: Account, readers: tuple[Account, ...]) -> None:
+    """Make the accounts that read; MLflow makes ``service`` itself, as its administrator.
 
     Raises
     ------
     OperatorError: MLflow refuses one.
     """
-    administrator, *readers = accounts
     for account in readers:
         body = json.dumps({"username": account.user, "password": account.password})
         request = urllib.request.Request(
             f"{address}/api/2.0/mlflow/users/create",
             data=body.encode(),
-            headers={**administrator.headers, "Content-Type": "application/json"},
+            headers={**service.headers, "Content-Type": "application/json"},
             method="POST",
         )
         try:
@@ -108,3 +133,20 @@ def add_accounts(address: str, accounts: tuple[Account, ...]) -> None:
             raise OperatorError(
                 f"MLflow does not accept the account {account.user!r}: {error}"
             ) from error
+
+
+def sign_in_to_own_server(settings: Settings) -> None:
+    """Let MLflow's client of this process sign in to the server that runs in this home.
+
+    Whoever can read the home's ``run`` folder may write; an account in the environment goes first.
+    """
+    address = urlsplit(settings.tracking_uri or "")
+    own = address.hostname in (*LOOPBACK, settings.page_host)
+    if not own or address.port != settings.mlflow_port or USER_VARIABLE in os.environ:
+        return
+    try:
+        text = (settings.home_folder / "run" / _SERVICE_FILE).read_text(encoding="utf-8")
+        user, _, password = str(json.loads(text)["pair"]).partition(":")
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    os.environ.update({USER_VARIABLE: user, PASSWORD_VARIABLE: password})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,12 +10,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from sgps.audit import Outbox, OutboxRow, seal_record
-from sgps.errors import IntegrityError, RequestError, StoreError, UserError
+from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameError, UserError
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
 from sgps.registry.contents import open_contents
+from sgps.registry.finishing import finish_version
 from sgps.service._file_digests import seal_files
 from sgps.service._spool import Spool, SpooledRequest
 from sgps.service.generator_documents import read_documents
+from sgps.service.known_images import findings_in_short
 from sgps.service.provenance import FlowIdentity, RequestIdentity
 from sgps.service.synthesis import (
     LEDGER_KIND,
@@ -126,6 +129,7 @@ class _Work:
         package = clock.time("assemble_record", lambda: self._package(spooled, made, flow))
         registered, audit = clock.time("register_model", lambda: self._register(package))
         clock.time("record_in_ledger", lambda: self._record(spooled, package, registered, audit))
+        clock.time("finish_version", lambda: self._finish(package, registered, audit))
         clock.time("remove_request", lambda: self._spool.remove(self._row.request_id))
         clock.announce("done")
 
@@ -182,7 +186,8 @@ class _Work:
                 registry.discard(run)
         if found is not None:
             return found
-        return registry.register(package, progress=self._clock.announce), package.audit
+        made = registry.register(package, unfinished=True, progress=self._clock.announce)
+        return made, package.audit
 
     def _complete(self, run: RequestRun, package: ModelPackage) -> Mapping[str, Any] | None:
         """The audit record of a version that is whole and has the same weights; else None."""
@@ -191,7 +196,7 @@ class _Work:
         wanted = package.classifier.weights_sha256
         try:
             audit = self._workspace.registry.audit_record(run.run_id)
-            stored = self._workspace.registry.load(run.version.model_uri)
+            stored = self._workspace.registry.load(run.version.model_uri, unfinished=True)
         except StoreError:
             raise
         except UserError:
@@ -213,7 +218,7 @@ class _Work:
             **asdict(registered),
             weights_sha256=package.classifier.weights_sha256,
             seconds=round(self._clock.elapsed + sum(spooled.seconds.values()), 6),
-            warnings=tuple(check.finding for check in spooled.support.checks),
+            warnings=findings_in_short(spooled.support.checks),
         )
         key = ledger.record_keys.create(package.request_id)
         record = {
@@ -237,6 +242,13 @@ class _Work:
             raise IntegrityError(f"the record cannot be written: {error}") from error
         if entry.record["registered"]["run_id"] != registered.run_id:
             self._workspace.registry.remove(registered)
+
+    def _finish(
+        self, package: ModelPackage, registered: RegisteredVersion, audit: Mapping[str, Any]
+    ) -> None:
+        """Let the version be found; where that fails, reconciling does it."""
+        with contextlib.suppress(StoreError, UnknownNameError):
+            finish_version(self._workspace.registry, registered, package, audit)
 
     def _seal_files(self, registered: RegisteredVersion, key: bytes) -> dict[str, str]:
         with open_contents(self._workspace.registry, registered.run_id) as folder:

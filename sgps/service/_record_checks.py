@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sgps.audit import canonical_json, seal_record
+from sgps.audit import LedgerEntry, canonical_json, seal_record
 from sgps.datasets.decoding import ImageLimits, decode_image
 from sgps.errors import ImageError, UserError
 from sgps.service._file_digests import SUPPORT_FOLDER, compare_files, seal_files
@@ -31,9 +31,9 @@ class Finding:
 
     Attributes
     ----------
-    kind: "chain", "missing version", "unknown version", "altered artifact", "missing artifact",
-        "unknown artifact", "altered record", "altered label", "wrong state", "missing key",
-        "unfinished erasure" or "not erased".
+    kind: "chain", "missing protection", "altered index", "missing version", "unknown version",
+        "altered artifact", "missing artifact", "unknown artifact", "altered record",
+        "altered label", "wrong state", "missing key", "unfinished erasure" or "not erased".
     subject: what it is about, such as ``models:/name/1``.
     where: the entry, artifact, label or field.
     expected, found: in short, for people.
@@ -56,6 +56,14 @@ class Finding:
             f"{self.kind}: {self.subject}: {self.where}: expected {self.expected},"
             f" found {self.found}"
         )
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Content of ``audit.json`` and ``texts.json``, as the ledger recorded them."""
+
+    audit: Mapping[str, Any]
+    texts: Mapping[str, Any]
 
 
 class RecordedContents:
@@ -84,6 +92,14 @@ class RecordedContents:
         self._key = key
         self._files = files
 
+    @classmethod
+    def of_entry(cls, folder: Path, entry: LedgerEntry, key: bytes | None) -> RecordedContents:
+        """Beside the entry about their synthesis. Raises KeyError where it is none."""
+        record = entry.record
+        used = key if record["audit"].get("sealed") else None
+        files = record.get("files")
+        return cls(folder, entry.subject, entry.number, record["audit"], used, files)
+
     def check(self) -> list[Finding]:
         """Everything that differs; what is behind a damaged ``audit.json`` is not compared."""
         findings = self._compare_contents()
@@ -94,10 +110,15 @@ class RecordedContents:
             if not any(_is_within(finding.where, place) for place in told)
         ]
 
-    def audit(self) -> dict[str, Any] | None:
-        """The audit record among the artifacts; None where it cannot be read."""
+    def documents(self) -> Documents | None:
+        """The audit record and the texts among the artifacts; None where they differ."""
         audit = self._read_json(AUDIT_FILE)
-        return audit if isinstance(audit, dict) else None
+        try:
+            if self._compare_record(audit) or [*self._compare_texts(audit["inputs"])]:
+                return None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return Documents(audit, self._read_json(TEXTS_FILE))
 
     def _compare_contents(self) -> list[Finding]:
         """What differs, in terms of what the files hold."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sgps.audit import Ledger, seal_digest
+from sgps.audit import Ledger, LedgerEntry, seal_digest
 from sgps.errors import IntegrityError
 from sgps.registry import VersionSummary
 from sgps.service.synthesis import LEDGER_KIND
@@ -26,7 +26,7 @@ class RecordedVersion:
     entry: number of the entry.
     request_id: of the request; the key behind sealed digests goes by it.
     run_id: the MLflow run that holds the artifacts.
-    requester: who asked.
+    requester: who asked. login: of who typed the request on a command line, "" elsewhere.
     outputs: what the audit record says of the classifier.
     """
 
@@ -36,6 +36,7 @@ class RecordedVersion:
     run_id: str
     requester: str
     outputs: Mapping[str, Any]
+    login: str = ""
 
     @property
     def sealed(self) -> bool:
@@ -88,15 +89,20 @@ class RecordedVersion:
 def find_recorded(version: VersionSummary, ledger: Ledger) -> RecordedVersion | None:
     """The newest entry of this very run; None where there is none. Raises StoreError."""
     for entry in reversed(ledger.entries(LEDGER_KIND, version.model_uri)):
-        record = entry.record
-        if record["registered"]["run_id"] == version.run_id:
-            audit = record["audit"]
-            return RecordedVersion(
-                model_uri=version.model_uri,
-                entry=entry.number,
-                request_id=str(audit["request_id"]),
-                run_id=version.run_id,
-                requester=str(audit["who"]["requester"]),
-                outputs=audit["outputs"],
-            )
+        if entry.record["registered"]["run_id"] == version.run_id:
+            return recorded_version(entry)
     return None
+
+
+def recorded_version(entry: LedgerEntry) -> RecordedVersion:
+    """What an entry about a synthesis says of its version. Raises KeyError on another record."""
+    registered, audit = entry.record["registered"], entry.record["audit"]
+    return RecordedVersion(
+        model_uri=entry.subject,
+        entry=entry.number,
+        request_id=str(audit["request_id"]),
+        run_id=str(registered["run_id"]),
+        requester=str(audit["who"]["requester"]),
+        outputs=audit["outputs"],
+        login=str(audit["who"].get("login") or ""),
+    )

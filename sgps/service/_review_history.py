@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sgps.audit import Ledger, LedgerEntry
 from sgps.registry import VersionSummary
 from sgps.registry.states import State, StateChange
 from sgps.service._recorded import RecordedVersion
+from sgps.service._tombstones import erasure_entries
 
 REVIEW_KIND = "review"
 
@@ -31,18 +33,24 @@ class ReviewState:
 
 
 def recorded_state(
-    version: VersionSummary, recorded: RecordedVersion | None, ledger: Ledger
+    version: VersionSummary | RecordedVersion, recorded: RecordedVersion | None, ledger: Ledger
 ) -> ReviewState:
     """Where a version that was looked up already stands. Raises StoreError."""
-    history = _history(ledger.entries(REVIEW_KIND, version.model_uri), version.run_id)
+    entries = ledger.entries(REVIEW_KIND, version.model_uri)
+    history = history_of(entry for entry in entries if entry.record["run_id"] == version.run_id)
     state = history[-1].state if history else State.DRAFT
-    if recorded is not None and recorded.is_erased(ledger):
-        state = State.ERASED
+    if recorded is not None and (recorded.is_erased(ledger) or not recorded.sealed):
+        erasures = erasure_entries(recorded.request_id, ledger)
+        history = (*history, *(_erasure(entry, state) for entry in erasures[-1:]))
+        state = State.ERASED if erasures or recorded.sealed else state
     return ReviewState(version.model_uri, state, history)
 
 
-def _history(entries: list[LedgerEntry], run_id: str) -> tuple[StateChange, ...]:
-    """The steps about this very run; a version number can have belonged to another before."""
+def history_of(entries: Iterable[LedgerEntry]) -> tuple[StateChange, ...]:
+    """The steps that entries of kind ``review`` tell of, which are about one and the same run.
+
+    Raises KeyError or ValueError where one is no such entry.
+    """
     return tuple(
         StateChange(
             state=State(entry.record["to"]),
@@ -53,7 +61,40 @@ def _history(entries: list[LedgerEntry], run_id: str) -> tuple[StateChange, ...]
             entry=entry.number,
             role=str(entry.record.get("role") or ""),
             authentication=str(entry.record.get("authentication") or ""),
+            login=str(entry.record.get("login") or ""),
         )
         for entry in entries
-        if entry.record["run_id"] == run_id
+    )
+
+
+def is_about_model(entry: LedgerEntry, model_name: str) -> bool:
+    """Whether the subject of an entry is a version of this model."""
+    return entry.subject.rpartition("/")[0] == f"models:/{model_name}"
+
+
+def last_approval(entries: Iterable[LedgerEntry], model_name: str) -> LedgerEntry | None:
+    """The newest approval of a version of this model; None where it does not stand any more.
+
+    ``entries`` are those of kind ``review``, oldest first.
+    """
+    newest: dict[tuple[str, str], LedgerEntry] = {}
+    approval = None
+    for entry in entries:
+        if is_about_model(entry, model_name):
+            newest[entry.subject, str(entry.record.get("run_id"))] = entry
+            approval = entry if entry.record.get("to") == State.APPROVED else approval
+    if approval is None:
+        return None
+    stands = newest[approval.subject, str(approval.record.get("run_id"))] is approval
+    return approval if stands else None
+
+
+def _erasure(entry: LedgerEntry, previous: State) -> StateChange:
+    return StateChange(
+        state=State.ERASED,
+        previous=previous,
+        who=str(entry.record.get("who") or ""),
+        reason=str(entry.record.get("why") or ""),
+        time=entry.time,
+        entry=entry.number,
     )

@@ -8,7 +8,8 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,23 +22,32 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server of a running system; ``address`` is empty where there is none to open."""
+    """One server of a running system; ``address`` is empty where there is none to open.
+
+    restarts: how often it was started again. down: it ended by itself, and does not work again yet.
+    """
 
     name: str
     title: str
     address: str
     health: str
     log: str
+    restarts: int = 0
+    down: bool = False
 
 
 @dataclass(frozen=True)
 class SystemState:
-    """What `sgps up` wrote about itself; ``ready``: every server answered."""
+    """What `sgps up` wrote about itself.
+
+    ready: every server answered. settings: prints of those it was started with.
+    """
 
     pid: int
     pid_start: str
     ready: bool
     servers: tuple[ServerState, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_alive(self) -> bool:
@@ -111,7 +121,14 @@ class RunLock:
 
     def write(self, servers: tuple[ServerState, ...], *, ready: bool) -> None:
         """Say what runs."""
-        self._state = replace(self._state, servers=servers, ready=ready)
+        self._write(replace(self._state, servers=servers, ready=ready))
+
+    def write_settings(self, prints: Mapping[str, str]) -> None:
+        """Say with what settings it runs."""
+        self._write(replace(self._state, settings=dict(prints)))
+
+    def _write(self, state: SystemState) -> None:
+        self._state = state
         write_private(self._path, json.dumps(asdict(self._state), indent=2))
 
     def close(self) -> None:

@@ -78,8 +78,9 @@ class Server:
     health: how to find out whether it works.
     port: where it listens; None for one that does not.
     after: names of the servers that have to work before it is started.
+    restarts: whether it is started again when it ends by itself; otherwise that ends all servers.
     secrets: words that must not be shown.
-    prepare, complete: called before its start, and once it works.
+    prepare, complete: called before each start, and once it works after it.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Server:
     health: Health = Health()
     port: Port | None = None
     after: tuple[str, ...] = ()
+    restarts: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     prepare: Callable[[], None] | None = field(default=None, repr=False)
     complete: Callable[[], None] | None = field(default=None, repr=False)

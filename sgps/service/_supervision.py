@@ -1,48 +1,36 @@
-"""Servers as children: started, waited for, watched and stopped together."""
+"""Servers started in their order, waited for, watched, started again, and stopped together."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
-from sgps.errors import OperatorError
-from sgps.service import _guard
+from sgps.errors import SgpsError
+from sgps.service._children import Child, ServerFailureError, start_child, stop_children
 from sgps.service._run_state import ServerState
 from sgps.service._servers import Server
 from sgps.settings import require_writable
 
-GRACE_SECONDS = 20.0
-"""How long a server may take to stop before it is killed."""
+TRIES_AT_START = 3
+"""How often a server may end before all answered once, until everything is stopped."""
 
-GUARD_SECONDS = GRACE_SECONDS + 5.0
-"""How long a guard may take to stop a server and all that came of it."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before a server that ended is started again; doubled each time, up to the longest."""
+
+STEADY_SECONDS = 60.0
+"""A server that worked for so long is started again after the first pause when it ends."""
 
 _POLL_SECONDS = 0.1
 _HEALTH_SECONDS = 0.3
-_TAIL_LINES = 20
-_LOG_BYTES = 5_000_000
-_LOGS_KEPT = 3
 
 Say = Callable[[str], None]
-
-
-class ServerFailureError(OperatorError):
-    """A server ended, or did not answer; ``tail`` is the end of its log."""
-
-    def __init__(self, what: str, log: Path, tail: str) -> None:
-        super().__init__(f"{what}; see {log}")
-        self.tail = tail
+Note = Callable[[tuple[ServerState, ...]], None]
 
 
 class StopRequest:
@@ -72,40 +60,56 @@ def stop_signals() -> Iterator[StopRequest]:
 
 
 @dataclass
-class _Child:
+class _Seat:
+    """One server's place in the group: its child, if one lives, and what happened to it.
+
+    failures: ends and failed starts since it last worked steadily. starts: successful ones.
+    due: when it may be started, on the monotonic clock. begun, since: when its child was started,
+    and when that answered.
+    """
+
     server: Server
-    guard: subprocess.Popen[bytes]
-    lifeline: int
     log: Path
-    log_start: int
-    started: datetime
+    child: Child | None = None
+    ready: bool = False
+    failures: int = 0
+    starts: int = 0
+    due: float = 0.0
+    begun: float = 0.0
+    since: float = 0.0
 
-    def tail(self) -> str:
-        """The end of what the server wrote since its start, without secrets."""
-        with self.log.open("rb") as file:
-            file.seek(max(self.log_start, self.log.stat().st_size - 20_000))
-            lines = file.read().decode("utf-8", "replace").rstrip().splitlines()
-        text = "\n".join(lines[-_TAIL_LINES:])
-        for secret in self.server.secrets:
-            text = text.replace(secret, "***")
-        return text
+    @property
+    def title(self) -> str:
+        return self.server.title
 
-    def require_alive(self) -> None:
-        code = self.guard.poll()
-        if code is not None:
-            raise ServerFailureError(
-                f"{self.server.title} ended by itself ({_ending(code)})", self.log, self.tail()
-            )
+    def state(self) -> ServerState:
+        """For the file that says what runs."""
+        health = self.server.health
+        return ServerState(
+            self.server.name,
+            self.title,
+            self.server.address,
+            "" if health.fresh_field else health.url,
+            str(self.log),
+            restarts=max(0, self.starts - 1),
+            down=not self.ready and self.failures > 0,
+        )
 
-    def let_go(self) -> None:
-        """Tell the guard to stop the server."""
-        if self.lifeline >= 0:
-            os.close(self.lifeline)
-            self.lifeline = -1
+    def pause(self) -> float:
+        """Count a failure; the seconds to wait before the next start."""
+        if self.ready and time.monotonic() - self.since > STEADY_SECONDS:
+            self.failures = 0
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self.failures, 16))
+        self.failures += 1
+        self.ready, self.due = False, time.monotonic() + pause
+        return pause
 
 
 class ServerGroup:
-    """Servers that live and end together.
+    """Servers that are started, watched and stopped together.
+
+    One with ``restarts`` that ends by itself is started again while the others go on; the end of
+    any other is the end of all.
 
     Parameters
     ----------
@@ -116,24 +120,15 @@ class ServerGroup:
     """
 
     def __init__(self, servers: tuple[Server, ...], logs: Path, keep: int, say: Say) -> None:
-        self._servers = servers
+        self._seats = {one.name: _Seat(one, logs / f"{one.name}.log") for one in servers}
         self._logs = logs
         self._keep = keep
         self._say = say
-        self._children: dict[str, _Child] = {}
+        self._started = False
 
     def describe(self) -> tuple[ServerState, ...]:
         """What the servers are, for the file that says what runs."""
-        return tuple(
-            ServerState(
-                server.name,
-                server.title,
-                server.address,
-                "" if server.health.fresh_field else server.health.url,
-                str(self._log(server)),
-            )
-            for server in self._servers
-        )
+        return tuple(seat.state() for seat in self._seats.values())
 
     def start(self, seconds: float, stop: StopRequest) -> bool:
         """Start every server, each after those it needs, until all answer.
@@ -148,47 +143,41 @@ class ServerGroup:
         """
         require_writable(self._logs)
         begun = time.monotonic()
-        waiting, ready = list(self._servers), set[str]()
-        while len(ready) < len(self._servers):
-            for server in [one for one in waiting if ready.issuperset(one.after)]:
-                waiting.remove(server)
-                self._start(server)
+        while not all(seat.ready for seat in self._seats.values()):
+            self._start_due()
             time.sleep(_HEALTH_SECONDS)
-            for name, child in self._children.items():
+            for seat in self._seats.values():
                 if stop:
                     return False
-                child.require_alive()
-                if name not in ready and child.server.health.answers(child.started):
-                    if child.server.complete is not None:
-                        child.server.complete()
-                    ready.add(name)
-                    took = time.monotonic() - begun
-                    self._say(f"{child.server.title}: works after {took:.1f} s")
-                elif name not in ready and time.monotonic() - begun > seconds:
-                    raise ServerFailureError(
-                        f"{child.server.title} did not answer within {seconds:.0f} s",
-                        child.log,
-                        child.tail(),
-                    )
+                self._look_at(seat, begun)
+                if seat.child and not seat.ready and time.monotonic() - begun > seconds:
+                    raise seat.child.failure(f"did not answer within {seconds:.0f} s")
+        self._started = True
         return True
 
-    def watch(self, stop: StopRequest) -> None:
-        """Return when ``stop`` is asked for.
+    def watch(self, stop: StopRequest, note: Note) -> None:
+        """Return when ``stop`` is asked for; ``note`` gets each change of what runs.
 
         Raises
         ------
-        ServerFailureError: a server ended by itself.
+        ServerFailureError: a server that is not started again ended by itself.
         """
+        known = self.describe()
         while not stop:
-            for child in self._children.values():
-                child.require_alive()
+            for seat in self._seats.values():
+                self._look_at(seat, seat.begun)
+            self._start_due()
+            if self.describe() != known:
+                known = self.describe()
+                with suppress(OSError):
+                    note(known)
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
         """Stop every server, those that need others first; who does not obey is killed."""
-        children = list(self._children.values())
-        _stop_all([child for child in children if child.server.after])
-        _stop_all([child for child in children if not child.server.after])
+        children = [seat.child for seat in self._seats.values() if seat.child is not None]
+        stop_children(child for child in children if child.server.after)
+        stop_children(child for child in children if not child.server.after)
 
     def __enter__(self) -> Self:
         return self
@@ -201,68 +190,60 @@ class ServerGroup:
     ) -> None:
         self.stop()
 
-    def _log(self, server: Server) -> Path:
-        return self._logs / f"{server.name}.log"
+    def _start_due(self) -> None:
+        for seat in self._seats.values():
+            needed = (self._seats[name] for name in seat.server.after if name in self._seats)
+            if seat.child is not None or time.monotonic() < seat.due:
+                continue
+            if all(other.ready for other in needed):
+                self._start(seat)
 
-    def _start(self, server: Server) -> None:
-        server.folder.mkdir(parents=True, exist_ok=True)
-        if server.prepare is not None:
-            server.prepare()
-        log = self._log(server)
-        self._say(f"{server.title}: starting, log {log}")
-        reading, writing = os.pipe()
-        with open_log(log) as output:
-            started = datetime.now(UTC)
-            position = output.tell()
-            guard = subprocess.Popen(
-                _guarded(server.command, reading, self._keep),
-                env=dict(server.environment),
-                cwd=server.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(reading, self._keep),
-                start_new_session=True,
-            )
-        os.close(reading)
-        self._children[server.name] = _Child(server, guard, writing, log, position, started)
-
-
-def _stop_all(children: list[_Child]) -> None:
-    for child in children:
-        child.let_go()
-    until = time.monotonic() + GUARD_SECONDS
-    for child in children:
+    def _start(self, seat: _Seat) -> None:
+        self._say(f"{seat.title}: starting{' again' if seat.failures else ''}, log {seat.log}")
         try:
-            child.guard.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.guard.kill()
-            child.guard.wait()
+            seat.child = start_child(seat.server, seat.log, self._keep)
+        except (OSError, SgpsError) as error:
+            if not self._started:
+                raise
+            self._say(f"{seat.title}: cannot be started: {error}; {self._again(seat)}")
+            return
+        seat.begun = time.monotonic()
+        seat.starts += 1
 
+    def _look_at(self, seat: _Seat, begun: float) -> None:
+        """Notice that a server ended, or that it answers now; ``begun``: when waiting began."""
+        child = seat.child
+        if child is None:
+            return
+        ending = child.ending()
+        if ending:
+            self._take_leave(seat, child.failure(f"ended by itself ({ending})"))
+        elif not seat.ready and seat.server.health.answers(child.started) and self._complete(seat):
+            seat.ready, seat.since = True, time.monotonic()
+            again = "again " if seat.failures else ""
+            self._say(f"{seat.title}: works {again}after {seat.since - begun:.1f} s")
 
-@contextmanager
-def open_log(path: Path) -> Iterator[BinaryIO]:
-    """The log to append to, readable by its owner alone; a long one is put aside first."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > _LOG_BYTES:
-            for number in range(_LOGS_KEPT - 1, 0, -1):
-                with contextlib.suppress(FileNotFoundError):
-                    Path(f"{path}.{number}").replace(f"{path}.{number + 1}")
-            path.replace(f"{path}.1")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.seek(0, os.SEEK_END)
-        yield file
+    def _take_leave(self, seat: _Seat, failure: ServerFailureError) -> None:
+        given_up = not self._started and seat.failures + 1 >= TRIES_AT_START
+        if not seat.server.restarts or given_up:
+            raise failure
+        if seat.child is not None:
+            seat.child.let_go()
+        seat.child = None
+        self._say(f"{failure}; {self._again(seat)}")
 
+    def _complete(self, seat: _Seat) -> bool:
+        """Do what is left to do once a server answers; where that fails later on, it is stopped."""
+        try:
+            if seat.server.complete is not None:
+                seat.server.complete()
+        except (OSError, SgpsError) as error:
+            if not self._started or seat.child is None:
+                raise
+            self._say(f"{seat.title}: {error}")
+            seat.child.let_go()
+            return False
+        return True
 
-def _guarded(command: tuple[str, ...], lifeline: int, keep: int) -> list[str]:
-    guard = [sys.executable, "-I", "-S", str(_guard.__file__)]
-    return [*guard, str(GRACE_SECONDS), str(lifeline), str(keep), "--", *command]
-
-
-def _ending(code: int) -> str:
-    number = -code if code < 0 else code - 128
-    try:
-        return f"signal {signal.Signals(number).name}"
-    except ValueError:
-        return f"exit code {code}"
+    def _again(self, seat: _Seat) -> str:
+        return f"it is started again in {seat.pause():.0f} s"

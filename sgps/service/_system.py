@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from sgps.errors import InputError
+from sgps.registry.embedded_store import prepare_tables
 from sgps.service._addresses import (
     LOOPBACK,
     host_headers,
@@ -21,9 +22,16 @@ from sgps.service._addresses import (
     origins,
     with_driver,
 )
-from sgps.service._mlflow_accounts import add_accounts, prepare_accounts, read_accounts
+from sgps.service._mlflow_accounts import (
+    PASSWORD_VARIABLE,
+    USER_VARIABLE,
+    add_accounts,
+    prepare_accounts,
+    read_accounts,
+    service_account,
+)
 from sgps.service._servers import Health, Port, Server
-from sgps.settings import OFFLINE_DEFAULTS, Settings
+from sgps.settings import OFFLINE_DEFAULTS, Settings, open_to_others
 
 _SECRET_SETTINGS = (
     "SGPS_BASIC_AUTH", "SGPS_LEDGER_URL", "SGPS_PREFECT_DATABASE_URL", "SGPS_TRACKING_DATABASE_URL",
@@ -60,6 +68,7 @@ class SystemPlan:
         self._host = settings.page_host
         self._near = near_host(self._host)
         self._accounts = read_accounts(settings.basic_auth)
+        self._service = service_account()
         self._environment = self._common_environment(environment)
         self._tracking = self._tracking_address()
         _require_s3_client(settings.artifact_uri)
@@ -79,7 +88,8 @@ class SystemPlan:
             found.append(
                 f"the servers listen on {self._host} and nobody has to sign in: set SGPS_BASIC_AUTH"
             )
-        return tuple(found)
+        found.append(open_to_others(self._settings.home_folder))
+        return tuple(filter(None, found))
 
     def servers(self) -> tuple[Server, ...]:
         """Every server, in the order in which they may start."""
@@ -93,13 +103,15 @@ class SystemPlan:
 
     def _mlflow(self) -> Server:
         settings, run = self._settings, self._settings.home_folder / "run"
-        port = settings.mlflow_port
+        port, folder = settings.mlflow_port, settings.home_folder / "mlflow"
         root = settings.artifact_uri or settings.artifact_folder.as_uri()
+        names = settings.page_host_names
         command = (
             *_module("mlflow"), "server", "--host", self._host, "--port", str(port),
             "--workers", "1", "--default-artifact-root", root, "--no-serve-artifacts",
-            "--allowed-hosts", ",".join(host_headers(self._host, port)),
-            "--cors-allowed-origins", ",".join(origins(self._host, port)),
+            "--uvicorn-opts", "--no-access-log",
+            "--allowed-hosts", ",".join(host_headers(self._host, port, names)),
+            "--cors-allowed-origins", ",".join(origins(self._host, port, names)),
         )  # fmt: skip
         environment = {
             **self._environment,
@@ -110,32 +122,40 @@ class SystemPlan:
             command = (*command, "--app-name", "basic-auth")
             environment |= {
                 "MLFLOW_AUTH_CONFIG_PATH": str(run / "mlflow-auth.ini"),
-                "MLFLOW_AUTH_ADMIN_USERNAME": self._accounts[0].user,
-                "MLFLOW_AUTH_ADMIN_PASSWORD": self._accounts[0].password,
+                "MLFLOW_AUTH_ADMIN_USERNAME": self._service.user,
+                "MLFLOW_AUTH_ADMIN_PASSWORD": self._service.password,
                 "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
             }
         return Server(
             name="mlflow",
             title="MLflow",
+            restarts=True,
             command=command,
             environment=environment,
-            folder=settings.home_folder / "mlflow",
+            folder=folder,
             address=open_address(self._host, port),
             health=Health(f"{self._own_tracking}/health"),
             port=Port(self._host, port, "SGPS_MLFLOW_PORT"),
             secrets=self._secrets,
-            prepare=partial(prepare_accounts, run) if self._accounts else None,
-            complete=partial(add_accounts, self._own_tracking, self._accounts)
+            prepare=partial(self._prepare_mlflow, folder),
+            complete=partial(add_accounts, self._own_tracking, self._service, self._accounts)
             if self._accounts
             else None,
         )
 
+    def _prepare_mlflow(self, folder: Path) -> None:
+        prepare_tables(self._tracking_database, folder)
+        if self._accounts:
+            prepare_accounts(self._settings.home_folder / "run", self._service)
+
     def _prefect_server(self) -> Server:
         port = self._settings.prefect_port
+        names = self._settings.page_host_names
         listening = ("--host", self._host, "--port", str(port))
         environment = {
             **self._environment,
             "PREFECT_UI_API_URL": f"{open_address(self._host, port)}/api",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins(self._host, port, names)),
         }
         if self._settings.prefect_database_url is not None:
             environment["PREFECT_API_DATABASE_CONNECTION_URL"] = with_driver(
@@ -146,7 +166,8 @@ class SystemPlan:
         return Server(
             name="prefect",
             title="Prefect",
-            command=(*_module("prefect"), "server", "start", *listening),
+            restarts=True,
+            command=(*_module("flows.server"), *listening, *(f"--name={one}" for one in names)),
             environment=environment,
             folder=self._settings.home_folder / "prefect",
             address=open_address(self._host, port),
@@ -164,6 +185,7 @@ class SystemPlan:
         return Server(
             name="runner",
             title="Prefect runner",
+            restarts=True,
             command=(*_module("flows.deployments"), *flags),
             environment=environment,
             folder=self._folder,
@@ -241,8 +263,8 @@ class SystemPlan:
         if self._settings.ledger_url is not None:
             environment["SGPS_LEDGER_URL"] = self._settings.ledger_url.get_secret_value()
         if self._accounts and self._tracking == self._own_tracking:
-            environment["MLFLOW_TRACKING_USERNAME"] = self._accounts[0].user
-            environment["MLFLOW_TRACKING_PASSWORD"] = self._accounts[0].password
+            environment[USER_VARIABLE] = self._service.user
+            environment[PASSWORD_VARIABLE] = self._service.password
         return environment
 
     def _common_environment(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -274,7 +296,8 @@ class SystemPlan:
         settings = self._settings
         urls = (settings.tracking_database_url, settings.prefect_database_url, settings.ledger_url)
         passwords = [urlsplit(url.get_secret_value()).password for url in urls if url]
-        return tuple(filter(None, [*passwords, *(one.password for one in self._accounts)]))
+        accounts = (*self._accounts, self._service)
+        return tuple(filter(None, [*passwords, *(one.password for one in accounts)]))
 
 
 def _module(name: str) -> tuple[str, ...]:

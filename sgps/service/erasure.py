@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sgps.audit import Ledger, RequestState
 from sgps.errors import InputError, StoreError, UnknownNameError
 from sgps.registry.contents import open_contents
 from sgps.registry.erasing import Epitaph, bury_version, compact, erase_contents
+from sgps.service._erasure_flow_runs import delete_flow_runs
 from sgps.service._erasure_plan import (
     BEGUN,
     DONE,
@@ -65,6 +66,7 @@ class ErasureOutcome:
     ----------
     entry: number of the tombstone. erased: the models and requests.
     files: artifacts and dropped images deleted. size: their bytes.
+    flow_runs: runs deleted from Prefect.
     notes: what is left to do.
     """
 
@@ -72,6 +74,7 @@ class ErasureOutcome:
     erased: tuple[str, ...]
     files: int
     size: int
+    flow_runs: int
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def evicted(request_id: str, ledger: Ledger) -> bool:
     """
     if ledger.record_keys.get(request_id) is not None:
         return False
-    return any(entry.kind == ERASURE_KIND for entry in ledger.find(request_id=request_id))
+    return request_id in erasure_states(ledger)
 
 
 class _Erasure:
@@ -142,18 +145,26 @@ class _Erasure:
             self._progress("request", target.request_id)
             self._fail(target)
         self._remove_uploads(self._plan.digests)
+        self._progress("flow runs", "")
+        settings = self._workspace.settings
+        flow_runs, left = delete_flow_runs(settings, self._plan.flow_runs)
         epitaph = Epitaph(self._who, self._why, datetime.now(UTC).isoformat(), begun[-1])
         for target in self._plan.targets:
             self._erase_request(target, epitaph)
         self._progress("compact", "")
-        notes = (*self._plan.notes, *self._compact())
+        notes = (*self._plan.notes, *left, *self._compact())
         self._progress("tombstone", "")
-        entry = self._append(DONE, {"begun": begun, "files": self._files, "bytes": self._size})
+        counts = {"files": self._files, "bytes": self._size, "flow_runs": flow_runs}
+        entry = self._append(DONE, {"begun": begun, **counts})
+        with suppress(StoreError):  # an epitaph that names the beginning is right as well
+            for target in self._plan.targets:
+                self._bury(target, replace(epitaph, entry=entry))
         return ErasureOutcome(
             entry=entry,
             erased=tuple(target.name for target in self._plan.targets),
             files=self._files,
             size=self._size,
+            flow_runs=flow_runs,
             notes=notes,
         )
 

@@ -16,11 +16,17 @@ from typing import Any
 
 from sgps.audit import OutboxRow, RequestState
 from sgps.errors import RequestError, StoreError
+from sgps.service._accepting import accept
 from sgps.service._content import content_digest, generator_digest
 from sgps.service._processing import LEASE_SECONDS, process_claimed
-from sgps.service._spool import Spool, SpooledRequest
+from sgps.service._spool import SpooledRequest
 from sgps.service.identity import RequesterIdentity
-from sgps.service.known_images import find_known_images, recorded_known_images, with_checks
+from sgps.service.known_images import (
+    find_known_images,
+    findings_in_short,
+    recorded_known_images,
+    with_checks,
+)
 from sgps.service.provenance import FlowIdentity
 from sgps.service.requests import SynthesisRequest
 from sgps.service.support import ImageOrigin, with_origins
@@ -35,7 +41,6 @@ from sgps.synthesizer.synthesizer import Synthesizer
 
 _POLL_SECONDS = 0.1
 _CLAIM_EVERY = 10
-_KEY_PREFIX = "content:"
 
 Progress = Callable[[str], None]
 
@@ -119,11 +124,11 @@ def submit(
         generator_sha256=generator,
         seconds=clock.seconds,
     )
-    row, created = clock.time("accept_request", lambda: _accept(spooled, workspace))
+    row, created = clock.time("accept_request", lambda: accept(spooled, workspace))
     if row.state is RequestState.DONE:
         found = recorded_known_images(row.request_id, workspace.ledger)
     else:
-        found = tuple(check.finding for check in known)
+        found = findings_in_short(known)
     return _submission(row, created=created, warnings=support.warnings + found)
 
 
@@ -216,9 +221,10 @@ def finish_request(
     RequestError: the request failed.
     StoreError: a store cannot be used; the request goes on waiting.
     """
+    told = _without_repeats(progress)
     for poll in itertools.count():
         if poll % _CLAIM_EVERY == 0:
-            ended = process(request_id, workspace, synthesizer, flow=flow, progress=progress)
+            ended = process(request_id, workspace, synthesizer, flow=flow, progress=told)
         else:
             ended = status(request_id, workspace)
         if ended.receipt is not None:
@@ -231,59 +237,25 @@ def finish_request(
     raise AssertionError("the loop has no end of its own")
 
 
+def _without_repeats(progress: Progress | None) -> Progress:
+    """``progress``, told nothing twice in a row: a request may be claimed in vain many times."""
+    last = ""
+
+    def tell(step: str) -> None:
+        nonlocal last
+        if progress is not None and step != last:
+            progress(step)
+        last = step
+
+    return tell
+
+
 def pending_error(submission: Submission) -> StoreError:
     """The error that says that a request is accepted, but waits for a store."""
     return StoreError(
         f"request {submission.request_id} is accepted but not done: {submission.error}",
         remedy="it is finished by sgps reconcile, or by sending it again",
     )
-
-
-def _accept(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bool]:
-    outbox = workspace.ledger.outbox
-    key = spooled.key or f"{_KEY_PREFIX}{spooled.content_sha256}"
-    found = outbox.find_key(key)
-    if found is not None and _is_answer(found, spooled):
-        return found, False
-    spool = Spool(workspace.settings.home_folder)
-    with spool.writing():
-        spool.write(spooled)
-        try:
-            row, created = outbox.accept(
-                key,
-                spooled.content_sha256,
-                _body(spooled, spool),
-                requester=spooled.request.requester,
-                task=spooled.request.task,
-                request_id=spooled.request_id,
-                limit=workspace.settings.max_queue,
-            )
-            if not created and row.state is RequestState.FAILED:
-                spool.adopt(spooled.request_id, row.request_id)
-                outbox.reopen(row.request_id)
-                row = outbox.get(row.request_id)
-        except BaseException:
-            spool.remove(spooled.request_id)
-            raise
-        if not created:
-            spool.remove(spooled.request_id)
-    return row, created
-
-
-def _is_answer(found: OutboxRow, spooled: SpooledRequest) -> bool:
-    """Whether the request is there already; one that failed, or has another content, is not."""
-    same = found.body_digest == spooled.content_sha256
-    return same and found.state is not RequestState.FAILED
-
-
-def _body(spooled: SpooledRequest, spool: Spool) -> dict[str, Any]:
-    """What the outbox keeps of a request: where the rest is, and nothing that names its content."""
-    return {
-        "spool": spool.owner,
-        "generator": spooled.generator,
-        "classes": len(spooled.request.classes),
-        "images": sum(len(images) for images in spooled.support.images),
-    }
 
 
 def _submission(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from sgps.service.support import DecodedSupport, SupportCheck
 from sgps.service.synthesis import LEDGER_KIND
 
 KNOWN_IMAGE = "known_image"
+_LOOKS_LIKE, _MADE_FROM = " looks like one that ", " was made from"
 _HASHING_THREADS = 4
 
 
@@ -37,20 +40,36 @@ def find_known_images(
 
 
 def _known_image(label: str, number: int, model_uri: str) -> SupportCheck:
-    words = f"image {number} looks like one that {model_uri} was made from"
+    words = f"image {number}{_LOOKS_LIKE}{model_uri}{_MADE_FROM}"
     return SupportCheck(KNOWN_IMAGE, label, number, f"class {label!r}: {words}")
+
+
+def findings_in_short(checks: Iterable[SupportCheck]) -> tuple[str, ...]:
+    """The findings, with one line for all images known from one model; these lines come last."""
+    others: list[str] = []
+    known: Counter[str] = Counter()
+    for check in checks:
+        if check.check == KNOWN_IMAGE:
+            known[check.finding.rpartition(_LOOKS_LIKE)[2].removesuffix(_MADE_FROM)] += 1
+        else:
+            others.append(check.finding)
+    lines = (
+        f"{count} image{'s look' if count > 1 else ' looks'} like what {model_uri} was made from"
+        for model_uri, count in known.items()
+    )
+    return (*others, *lines)
 
 
 def with_checks(support: DecodedSupport, checks: tuple[SupportCheck, ...]) -> DecodedSupport:
     """The support with further findings, which name no file."""
-    findings = tuple(check.finding for check in checks)
+    findings = findings_in_short(checks)
     return replace(support, warnings=support.warnings + findings, checks=support.checks + checks)
 
 
 def recorded_known_images(request_id: str, ledger: Ledger) -> tuple[str, ...]:
     """What was found of a request when it was accepted. Raises StoreError."""
-    return tuple(
-        str(check["finding"])
+    return findings_in_short(
+        SupportCheck(**check)
         for entry in ledger.find(request_id=request_id)
         if entry.kind == LEDGER_KIND
         for check in entry.record["audit"].get("checks", ())

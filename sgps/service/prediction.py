@@ -12,6 +12,7 @@ from sgps.datasets.decoding import Pixels, read_image
 from sgps.errors import InputError
 from sgps.service._loading import LoadedModel, load_model, unapproved_warning
 from sgps.service.classifier_cache import ClassifierCache
+from sgps.service.requests import UNSTATED
 from sgps.service.workspace import Workspace, image_limits, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer.classifier import SynthesizedClassifier
@@ -171,7 +172,7 @@ def load_verified(model_uri: str, workspace: Workspace) -> SynthesizedClassifier
 def note_access(
     loaded: LoadedModel, workspace: Workspace, *, act: str, who: str = "", images: int = 0
 ) -> None:
-    """Keep in the ledger that a model was used (``act``: predict, export, ...).
+    """Keep in the ledger that a model was used (``act``: predict, export, ...), and by whom.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def note_access(
     """
     record = {
         "act": act,
-        "who": who or None,
+        "who": who or UNSTATED,
         "images": images,
         "request_id": loaded.version.request_id,
         "run_id": loaded.version.run_id,

@@ -8,21 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sgps.errors import OperatorError
+from sgps.errors import InputError, OperatorError
+from sgps.service._children import GUARD_SECONDS, ServerFailureError, open_log
 from sgps.service._run_state import RunFolder, RunLock, ServerState, SystemState
 from sgps.service._servers import Health, Server, require_free_ports
-from sgps.service._supervision import (
-    GUARD_SECONDS,
-    Say,
-    ServerFailureError,
-    ServerGroup,
-    open_log,
-    stop_signals,
-)
+from sgps.service._settings_prints import changed_settings, print_settings
+from sgps.service._supervision import Say, ServerGroup, stop_signals
 from sgps.service._system import SystemPlan
-from sgps.settings import Settings
+from sgps.settings import Settings, make_private_folder
 
 __all__ = [
     "DetachedFailure",
@@ -33,6 +29,7 @@ __all__ = [
     "find_running",
     "plan_system",
     "probe",
+    "require_same_settings",
     "run_system",
     "start_detached",
     "stop_system",
@@ -76,10 +73,13 @@ def run_system(
     say: Say,
     started: Callable[[SystemState], None],
     seconds: float = 180.0,
+    settings: Settings | None = None,
 ) -> SystemState | None:
     """Start the servers, call ``started`` once all answer, and stay until told to stop.
 
-    SIGTERM, SIGINT and SIGHUP stop every server and let this return; so does any error.
+    SIGTERM, SIGINT and SIGHUP stop every server and let this return; so does any error. A server
+    with ``restarts`` that ends by itself is started again, with pauses of 1, 2, 4 to 30 seconds.
+    A later start is told in which ``settings`` it differs (:func:`require_same_settings`).
 
     Returns
     -------
@@ -88,7 +88,8 @@ def run_system(
     Raises
     ------
     InputError: a port is in use; nothing was started.
-    ServerFailureError: a server ended, or did not answer within ``seconds``.
+    ServerFailureError: a server ended that is not started again, one ended three times before all
+        answered, or one did not answer within ``seconds``.
     StoreError: ``home`` cannot be written.
     """
     folder = RunFolder(home)
@@ -97,6 +98,8 @@ def run_system(
         return lock
     with lock, stop_signals() as stop:
         require_free_ports(servers)
+        if settings is not None:
+            lock.write_settings(print_settings(settings))
         with ServerGroup(servers, home / "logs", lock.descriptor, say) as group:
             lock.write(group.describe(), ready=False)
             if group.start(seconds, stop):
@@ -104,7 +107,7 @@ def run_system(
                 state = folder.read()
                 if state is not None:
                     started(state)
-                group.watch(stop)
+                group.watch(stop, partial(lock.write, ready=True))
             say("stopping")
     say("stopped")
     return None
@@ -119,7 +122,7 @@ def start_detached(command: Sequence[str], home: Path) -> SystemState | Detached
     """
     folder = RunFolder(home)
     log = home / "logs" / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(log.parent)
     with open_log(log) as written:
         position = written.tell()
         pid = _spawn(command, written.fileno())
@@ -161,9 +164,27 @@ def find_running(home: Path) -> SystemState | None:
     return RunFolder(home).read()
 
 
+def require_same_settings(state: SystemState, settings: Settings) -> None:
+    """See that a running system has these settings.
+
+    Raises
+    ------
+    InputError: it was started with others.
+    """
+    changed = changed_settings(state.settings, settings)
+    if changed:
+        raise InputError(
+            f"a system with other settings runs as process {state.pid}: {', '.join(changed)}",
+            expected="the settings that it was started with",
+            remedy="stop it with 'sgps down' and start it again, or set them back",
+        )
+
+
 def probe(state: SystemState) -> dict[str, bool]:
-    """Whether each server answers now, by name."""
-    return {server.name: Health(server.health).answers() for server in state.servers}
+    """Whether each server answers now, by name; one that is being started again does not."""
+    return {
+        server.name: not server.down and Health(server.health).answers() for server in state.servers
+    }
 
 
 def stop_system(home: Path) -> bool:

@@ -93,11 +93,7 @@ def build_audit_record(
         "request_id": identity.request_id,
         "key": identity.key,
         "task": request.task,
-        "who": {
-            "requester": identity.requester.name,
-            "role": identity.requester.role,
-            "authentication": identity.requester.authentication,
-        },
+        "who": identity.requester.to_record(),
         "why": {"purpose": request.purpose, "legal_basis": request.legal_basis},
         "when": {"requested": times.requested, "synthesized": times.synthesized},
         "inputs": {
@@ -227,6 +223,7 @@ def _class_record(
         "images": [
             {
                 "name": given,
+                "number": item.images.index(given) + 1,
                 "height": image.pixels.shape[0],
                 "width": image.pixels.shape[1],
                 "deidentification": {

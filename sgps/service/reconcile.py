@@ -11,6 +11,8 @@ from sgps.audit import OutboxRow, RequestState
 from sgps.errors import StoreError, UnknownNameError
 from sgps.registry import RequestRun
 from sgps.service._processing import LEASE_SECONDS, MAX_CRASHES, give_up
+from sgps.service._recorded import find_recorded
+from sgps.service._review_labels import follow_ledger
 from sgps.service._spool import Spool
 from sgps.service.exactly_once import process
 from sgps.service.workspace import Workspace
@@ -25,7 +27,7 @@ class ReconcileReport:
 
     Attributes
     ----------
-    finished: requests that were waiting and are done or failed now.
+    finished: requests that were waiting and are done or failed now, or whose version was.
     released: requests that still wait, and why.
     swept: runs, versions and folders that nobody needs, removed.
     unknown: runs and versions of requests that the ledger does not know; left alone, since they
@@ -70,24 +72,26 @@ def reconcile(
             finished.append(f"{ended.request_id}: {ended.state}: {outcome}")
         else:
             released.append(f"{ended.request_id}: {ended.error or 'somebody works on it'}")
-    swept, unknown = _sweep_registry(workspace)
+    swept, unknown, shown = _sweep_registry(workspace)
     return ReconcileReport(
-        tuple(finished), tuple(released), (*swept, *_sweep_spool(workspace)), tuple(unknown)
+        (*finished, *shown), tuple(released), (*swept, *_sweep_spool(workspace)), tuple(unknown)
     )
 
 
-def _sweep_registry(workspace: Workspace) -> tuple[list[str], list[str]]:
+def _sweep_registry(workspace: Workspace) -> tuple[list[str], list[str], list[str]]:
+    """What was swept, what is unknown, and what can be found from now on."""
     swept: list[str] = []
     unknown: list[str] = []
+    shown: list[str] = []
     try:
         runs = workspace.registry.request_runs()
     except StoreError:
-        return swept, unknown
+        return swept, unknown, shown
     by_request: dict[str, list[RequestRun]] = defaultdict(list)
     for run in runs:
         by_request[run.request_id].append(run)
     for request_id, found in by_request.items():
-        if len(found) == 1 and found[0].version is not None:
+        if len(found) == 1 and found[0].version is not None and not found[0].unfinished:
             continue
         row = _row(workspace, request_id)
         if row is None:
@@ -96,7 +100,23 @@ def _sweep_registry(workspace: Workspace) -> tuple[list[str], list[str]]:
         for run in _superfluous(row, found):
             workspace.registry.discard(run)
             swept.append(_describe(run))
-    return swept, unknown
+        shown += [_describe_done(run) for run in found if _show(run, row, workspace)]
+    return swept, unknown, shown
+
+
+def _show(run: RequestRun, row: OutboxRow, workspace: Workspace) -> bool:
+    """Let a version be found whose request is done, though the process ended just then."""
+    if run.version is None or not run.unfinished or row.state is not RequestState.DONE:
+        return False
+    try:
+        version = workspace.registry.describe(run.version.model_uri, unfinished=True)
+        recorded = find_recorded(version, workspace.ledger)
+        if recorded is None:
+            return False
+        follow_ledger(version, recorded, workspace)
+    except (StoreError, UnknownNameError):
+        return False
+    return True
 
 
 def _superfluous(row: OutboxRow, runs: Iterable[RequestRun]) -> list[RequestRun]:
@@ -126,6 +146,10 @@ def _row(workspace: Workspace, request_id: str) -> OutboxRow | None:
         return workspace.ledger.outbox.get(request_id)
     except UnknownNameError:
         return None
+
+
+def _describe_done(run: RequestRun) -> str:
+    return f"{run.request_id}: {RequestState.DONE}: {_describe(run)}"
 
 
 def _describe(run: RequestRun) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 from sgps.audit import Ledger, LedgerEntry
 from sgps.datasets.decoding import read_image
 from sgps.errors import InputError
-from sgps.registry.contents import find_image_versions
 from sgps.registry.states import State
 from sgps.service._content import generator_digest
 from sgps.service._review_history import REVIEW_KIND
-from sgps.service.erasure import erasure_states
+from sgps.service.erasure import ERASURE_KIND, erasure_states
+from sgps.service.prediction import ACCESS_KIND
+from sgps.service.promotion import LEDGER_KIND as PROMOTION_KIND
 from sgps.service.synthesis import LEDGER_KIND
 from sgps.service.workspace import Workspace, image_limits
 from sgps.settings import override_settings
 
+KINDS = (LEDGER_KIND, REVIEW_KIND, ACCESS_KIND, ERASURE_KIND, PROMOTION_KIND)
+"""The kinds of entries that a ledger holds."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{6,63}")
 
@@ -30,6 +33,7 @@ class RecordQuery:
 
     Attributes
     ----------
+    requester, task, person: in whatever case and spacing.
     state: of the review, or "erased".
     generator: name, path or digest.
     image: digest of its pixels, the first 6 or more digits of one, or an image file.
@@ -42,6 +46,10 @@ class RecordQuery:
     generator: str | None = None
     image: str | None = None
     person: str | None = None
+
+    def __str__(self) -> str:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return " and ".join(f"for {name} {value!r}" for name, value in given.items()) or "at all"
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,12 @@ class FoundRecord:
         return asdict(self)
 
 
+def require_kind(kind: str) -> None:
+    """Refuse what is no kind of a ledger entry. Raises InputError."""
+    if kind not in KINDS:
+        raise InputError(f"there are no entries of kind {kind!r}", expected=" or ".join(KINDS))
+
+
 def search_records(
     query: RecordQuery, workspace: Workspace, *, limit: int = 50
 ) -> list[FoundRecord]:
@@ -75,7 +89,7 @@ def search_records(
     """
     if query.state is not None and query.state not in tuple(State):
         raise InputError(f"state {query.state!r}", expected=" or ".join(State))
-    states = _States(workspace.ledger)
+    states = RecordStates(workspace.ledger)
     found = []
     for entry in _candidates(query, workspace, limit if query.state is None else None):
         record = _found(entry, states)
@@ -88,31 +102,35 @@ def _candidates(
     query: RecordQuery, workspace: Workspace, limit: int | None
 ) -> Iterator[LedgerEntry]:
     ledger = workspace.ledger
-    terms = {"requester": query.requester, "task": query.task, "person": query.person}
-    given: dict[str, Any] = {name: value for name, value in terms.items() if value is not None}
+    texts = {"requester": query.requester, "task": query.task, "person": query.person}
+    given: dict[str, str | list[str]] = {
+        name: spellings(name, text, ledger) for name, text in texts.items() if text is not None
+    }
     if query.generator is not None:
         given["generator"] = _generator(query.generator, workspace)
-    prefix = ""
     if query.image is not None:
-        digest = _image(query.image, workspace)
-        prefix = digest if len(digest) < 64 else ""
-        given |= {} if prefix else {"image": digest}
-    if prefix:
-        wanted = {stored.model_uri for stored in find_image_versions(workspace.registry, prefix)}
-        for model_uri in sorted(wanted):
-            name, version = model_uri.removeprefix("models:/").split("/")
-            yield from _syntheses(ledger.find(model_name=name, version=version, **given))
-    elif given:
+        given["image"] = ledger.term_values("image", _image(query.image, workspace))
+    if given:
         yield from _syntheses(ledger.find(limit=limit, **given))
     else:
         yield from ledger.entries(LEDGER_KIND, limit=limit)
+
+
+def spellings(name: str, text: str, ledger: Ledger) -> list[str]:
+    """The values of a term that are ``text`` in whatever case and spacing. Raises StoreError."""
+    wanted = _plain(text)
+    return [value for value in ledger.term_values(name) if _plain(value) == wanted]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _syntheses(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     return [entry for entry in entries if entry.kind == LEDGER_KIND]
 
 
-def _found(entry: LedgerEntry, states: _States) -> FoundRecord:
+def _found(entry: LedgerEntry, states: RecordStates) -> FoundRecord:
     audit = entry.record["audit"]
     return FoundRecord(
         entry=entry.number,
@@ -126,8 +144,8 @@ def _found(entry: LedgerEntry, states: _States) -> FoundRecord:
     )
 
 
-class _States:
-    """The state of every recorded model, read once."""
+class RecordStates:
+    """The state of every recorded model, read once from ``ledger``. Raises StoreError."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._erased = erasure_states(ledger)
@@ -137,10 +155,15 @@ class _States:
         }
 
     def of(self, entry: LedgerEntry) -> str:
-        if entry.record["audit"]["request_id"] in self._erased:
+        """State now of what an entry about a synthesis is about."""
+        audit, registered = (_mapping(entry.record.get(name)) for name in ("audit", "registered"))
+        if audit.get("request_id") in self._erased:
             return State.ERASED.value
-        run_id = entry.record["registered"]["run_id"]
-        return self._reviews.get((entry.subject, run_id), State.DRAFT.value)
+        return self._reviews.get((entry.subject, registered.get("run_id")), State.DRAFT.value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _generator(name: str, workspace: Workspace) -> str:

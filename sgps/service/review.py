@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sgps.audit import Ledger
-from sgps.errors import RequestError, StoreError, UnknownNameError
+from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameError
 from sgps.registry import VersionSummary
 from sgps.registry.states import State, StateChange, require_transition
 from sgps.service._recorded import RecordedVersion, find_recorded
 from sgps.service._review_history import REVIEW_KIND, ReviewState, recorded_state
 from sgps.service._review_labels import follow_ledger
 from sgps.service._text_rules import one_line, several_lines
+from sgps.service._version_checks import check_contents, require_contents, require_unaltered
+from sgps.service.identity import UNAUTHENTICATED
 from sgps.service.workspace import Workspace
 
 __all__ = [
@@ -43,25 +45,29 @@ def submit_for_review(
     reviewer: str,
     reason: str = "",
     role: str = "",
-    authentication: str = "",
+    authentication: str = UNAUTHENTICATED,
+    login: str = "",
 ) -> ReviewState:
     """Ask for a review of a draft; whoever synthesized it may do so.
 
     Parameters
     ----------
     model_uri: every form of address, such as ``models:/name/version``.
-    reviewer: who takes this step. role, authentication: of that person, where they are known.
+    reviewer: who takes this step. role: of that person, where it is known.
+    authentication: how the name was proved; see :class:`~sgps.service.RequesterIdentity`.
+    login: login name of who typed this on a command line, "" elsewhere.
 
     Raises
     ------
     RequestError: the version's state does not allow it, or a text is missing or too long.
     ConflictError: somebody else was quicker.
     UnknownNameError: there is no such version, or the ledger does not know it.
-    IntegrityError: the version was erased, or (on approval) its bytes are not those recorded.
+    IntegrityError: the version was erased, or (on approval) its artifacts or labels are not those
+        that the ledger tells of; the error names what differs, and nothing was changed.
     StoreError: ledger or registry cannot be used; where the ledger was written already, the error
         says so, and :func:`repair_labels` does the rest.
     """
-    step = _Step(reviewer, reason, role, authentication)
+    step = _Step(reviewer, reason, role, authentication, login)
     return _take_step(model_uri, workspace, State.PENDING_REVIEW, step)
 
 
@@ -72,10 +78,11 @@ def approve(
     reviewer: str,
     reason: str,
     role: str = "",
-    authentication: str = "",
+    authentication: str = UNAUTHENTICATED,
+    login: str = "",
 ) -> ReviewState:
     """Approve a version that waits for review; never one's own. See :func:`submit_for_review`."""
-    step = _Step(reviewer, reason, role, authentication)
+    step = _Step(reviewer, reason, role, authentication, login)
     return _take_step(model_uri, workspace, State.APPROVED, step)
 
 
@@ -86,10 +93,11 @@ def reject(
     reviewer: str,
     reason: str,
     role: str = "",
-    authentication: str = "",
+    authentication: str = UNAUTHENTICATED,
+    login: str = "",
 ) -> ReviewState:
     """Reject a version that waits for review; never one's own. See :func:`submit_for_review`."""
-    step = _Step(reviewer, reason, role, authentication)
+    step = _Step(reviewer, reason, role, authentication, login)
     return _take_step(model_uri, workspace, State.REJECTED, step)
 
 
@@ -100,10 +108,11 @@ def archive(
     reviewer: str,
     reason: str = "",
     role: str = "",
-    authentication: str = "",
+    authentication: str = UNAUTHENTICATED,
+    login: str = "",
 ) -> ReviewState:
     """Take a version out of use, whatever its state. See :func:`submit_for_review`."""
-    step = _Step(reviewer, reason, role, authentication)
+    step = _Step(reviewer, reason, role, authentication, login)
     return _take_step(model_uri, workspace, State.ARCHIVED, step)
 
 
@@ -122,26 +131,35 @@ def state_of(model_uri: str, workspace: Workspace) -> ReviewState:
 def repair_labels(model_uri: str, workspace: Workspace) -> tuple[str, ...]:
     """Bring tags, description and the alias in MLflow to what the ledger says; what changed.
 
+    Nothing is taken from MLflow's labels themselves.
+
     Raises
     ------
-    UnknownNameError: there is no such version.
+    UnknownNameError: there is no such version, or the ledger does not know it.
+    IntegrityError: the artifacts that the labels are made from are not as recorded.
     StoreError: ledger or registry cannot be used.
     """
-    version = workspace.registry.describe(model_uri)
-    return follow_ledger(version, workspace)
+    version = workspace.registry.describe(model_uri, unfinished=True)
+    ledger = workspace.ledger
+    recorded = _require_known(version, ledger)
+    if recorded_state(version, recorded, ledger).state is not State.ERASED:
+        entry, key = ledger.get(recorded.entry), ledger.record_keys.get(recorded.request_id)
+        require_contents(check_contents(workspace.registry, entry, key), version.model_uri)
+    return follow_ledger(version, recorded, workspace)
 
 
 def repair_all_labels(workspace: Workspace) -> dict[str, tuple[str, ...]]:
     """:func:`repair_labels` of every version that was ever reviewed; what changed in which.
 
-    Versions that are no longer registered are passed over. Raises StoreError.
+    Versions that are no longer registered, or whose artifacts are altered, are passed over. Raises
+    StoreError.
     """
     subjects = dict.fromkeys(entry.subject for entry in workspace.ledger.entries(REVIEW_KIND))
     repaired = {}
     for model_uri in subjects:
         try:
             changes = repair_labels(model_uri, workspace)
-        except UnknownNameError:
+        except (UnknownNameError, IntegrityError):
             continue
         if changes:
             repaired[model_uri] = changes
@@ -161,6 +179,7 @@ class _Step:
     reason: str
     role: str
     authentication: str
+    login: str
 
     def checked(self, *, needs_reason: bool) -> _Step:
         """The same, its texts stripped. Raises RequestError."""
@@ -181,7 +200,8 @@ class _Step:
                 expected=f"{1 if needs_reason else 0} to {LONGEST_REASON:,}",
                 remedy="say in a sentence why" if not reason else "shorten it",
             )
-        return _Step(who, reason, self.role.strip()[:40], self.authentication.strip()[:40])
+        role, authentication = self.role.strip()[:40], self.authentication.strip()[:40]
+        return _Step(who, reason, role, authentication or UNAUTHENTICATED, self.login)
 
 
 def _take_step(model_uri: str, workspace: Workspace, wanted: State, step: _Step) -> ReviewState:
@@ -193,14 +213,10 @@ def _take_step(model_uri: str, workspace: Workspace, wanted: State, step: _Step)
     entries = ledger.entries(REVIEW_KIND, version.model_uri)
     current = recorded_state(version, recorded, ledger).state
     require_transition(version.model_uri, current, wanted)
-    if is_decision and is_same_person(step.who, recorded.requester):
-        raise RequestError(
-            f"{version.model_uri} was asked for by {recorded.requester}",
-            expected="a reviewer who is not the requester",
-            remedy="ask somebody else to review it",
-        )
+    if is_decision:
+        _require_another_person(step, recorded)
     if wanted is State.APPROVED:
-        recorded.require_match(workspace.registry.load(version.model_uri), ledger)
+        require_unaltered(version, recorded, workspace)
     entry = ledger.append_after(
         REVIEW_KIND,
         version.model_uri,
@@ -215,7 +231,7 @@ def _take_step(model_uri: str, workspace: Workspace, wanted: State, step: _Step)
         },
     )
     try:
-        follow_ledger(version, workspace)
+        follow_ledger(version, recorded, workspace)
     except StoreError as error:
         raise StoreError(
             f"the decision is recorded (ledger entry {entry.number}), but {error.what}",
@@ -224,7 +240,28 @@ def _take_step(model_uri: str, workspace: Workspace, wanted: State, step: _Step)
     return recorded_state(version, recorded, ledger)
 
 
+def _require_another_person(step: _Step, recorded: RecordedVersion) -> None:
+    reviewer = [name for name in (step.who, step.login) if name]
+    for name in (recorded.requester, recorded.login):
+        if name and any(is_same_person(name, one) for one in reviewer):
+            typed = name != recorded.requester
+            raise RequestError(
+                f"{recorded.model_uri} was asked for by {recorded.requester}"
+                + (f", with the login {name}" if typed else ""),
+                expected="a reviewer who is not the requester"
+                + (", with another login" if typed else ""),
+                remedy="ask somebody else to review it",
+            )
+
+
 def _require_recorded(version: VersionSummary, ledger: Ledger) -> RecordedVersion:
+    recorded = _require_known(version, ledger)
+    if recorded.is_erased(ledger):
+        raise recorded.erased_error()
+    return recorded
+
+
+def _require_known(version: VersionSummary, ledger: Ledger) -> RecordedVersion:
     recorded = find_recorded(version, ledger)
     if recorded is None:
         raise UnknownNameError(
@@ -232,8 +269,6 @@ def _require_recorded(version: VersionSummary, ledger: Ledger) -> RecordedVersio
             expected="a version that was synthesized with this ledger",
             remedy="nobody can review what nobody can tell the origin of",
         )
-    if recorded.is_erased(ledger):
-        raise recorded.erased_error()
     return recorded
 
 
@@ -245,7 +280,8 @@ def _record(
         "to": wanted.value,
         "reviewer": step.who,
         "role": step.role or None,
-        "authentication": step.authentication or None,
+        "authentication": step.authentication,
+        "login": step.login or None,
         "reason": step.reason,
         "request_id": recorded.request_id,
         "run_id": recorded.run_id,

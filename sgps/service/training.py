@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sgps.datasets import DescriptionLibrary, StoredDataset
 from sgps.registry import MetricLog, ModelRegistry
+from sgps.service._mlflow_accounts import sign_in_to_own_server
 from sgps.service.datasets import open_datasets
 from sgps.service.parameters import parse_request, read_section
 from sgps.service.provenance import git_changed, git_commit
@@ -173,6 +174,7 @@ def _metric_log(
     if not request.tracking:
         yield None
         return
+    sign_in_to_own_server(settings)
     uri = settings.resolved_tracking_uri
     remembered = request.folder / _TRACKING_FILE
     log = MetricLog(

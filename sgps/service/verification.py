@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,20 +11,32 @@ from sgps.audit import Ledger, LedgerEntry
 from sgps.audit.checkpoints import Checkpoint
 from sgps.errors import IntegrityError
 from sgps.registry import ModelRegistry
-from sgps.registry.contents import ERASED, StoredVersion, list_versions, open_contents
-from sgps.registry.states import APPROVED_ALIAS, State
-from sgps.service._record_checks import Finding, RecordedContents
-from sgps.service._review_history import REVIEW_KIND
+from sgps.registry.contents import StoredVersion, list_versions, open_contents
+from sgps.registry.labelling import compare_labels, tombstone_labels
+from sgps.registry.states import APPROVED_ALIAS
+from sgps.registry.versions import UNFINISHED
+from sgps.service._index_checks import IndexChecks
+from sgps.service._protection_checks import protection_findings
+from sgps.service._record_checks import Finding
+from sgps.service._review_history import (
+    REVIEW_KIND,
+    history_of,
+    last_approval,
+)
+from sgps.service._tombstones import epitaphs_of
+from sgps.service._version_checks import (
+    LABEL_KINDS,
+    check_contents,
+    check_labels,
+    finding_about,
+    label_findings,
+)
 from sgps.service.erasure import ErasureState, erasure_states
 from sgps.service.synthesis import LEDGER_KIND
 from sgps.service.workspace import Workspace
 
 Progress = Callable[[int, int], None]
 
-_LABELS = ("request_id", "task", "requester", "generator_sha256", "weights_sha256")
-
-
-_KINDS_OF_LABELS = ("altered label", "wrong state")
 _LABELS_REMEDY = "bring MLflow to what the ledger says: sgps review show MODEL --repair"
 
 
@@ -63,7 +76,7 @@ class AuditReport:
         raise IntegrityError(
             f"{self.findings[0]}{more}",
             remedy=_LABELS_REMEDY
-            if all(finding.kind in _KINDS_OF_LABELS for finding in self.findings)
+            if all(finding.kind in LABEL_KINDS for finding in self.findings)
             else "restore ledger and artifacts from a backup and ask who had access",
         )
 
@@ -92,6 +105,7 @@ def verify_records(
     findings = []
     if not outcome.passed:
         findings.append(_chain_finding(outcome.first_bad, outcome.reason))
+    findings += protection_findings(ledger)
     if chain_only:
         return AuditReport(outcome.entries, outcome.head, 0, (), tuple(findings))
     try:
@@ -123,10 +137,11 @@ class _Comparison:
         self._ledger = ledger
         self._entries = ledger.entries(LEDGER_KIND)
         self._erasures = erasure_states(ledger)
-        self._states = {
-            (entry.subject, entry.record.get("run_id")): str(entry.record.get("to"))
-            for entry in ledger.entries(REVIEW_KIND)
-        }
+        self._index = IndexChecks(ledger, self._entries)
+        self._reviews = ledger.entries(REVIEW_KIND)
+        self._steps: dict[tuple[str, str], list[LedgerEntry]] = defaultdict(list)
+        for entry in self._reviews:
+            self._steps[entry.subject, str(entry.record.get("run_id"))].append(entry)
         self._stored = {version.model_uri: version for version in list_versions(registry)}
         self.compared = 0
         self.erased: list[str] = []
@@ -139,7 +154,7 @@ class _Comparison:
             try:
                 runs.add(entry.record["registered"]["run_id"])
                 findings += self._check_entry(entry)
-            except (KeyError, TypeError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
                 findings.append(
                     Finding(
                         "altered record",
@@ -160,9 +175,9 @@ class _Comparison:
                 "none",
             )
             for version in self._stored.values()
-            if version.run_id not in runs
+            if version.run_id not in runs and version.tags.get("state") != UNFINISHED
         ]
-        return findings
+        return [*findings, *self._check_aliases(), *self._index.check_others()]
 
     def _check_entry(self, entry: LedgerEntry) -> list[Finding]:
         audit, registered = entry.record["audit"], entry.record["registered"]
@@ -174,7 +189,7 @@ class _Comparison:
         key = self._ledger.record_keys.get(request_id)
         if audit.get("sealed") and key is None:
             return [
-                self._finding(
+                finding_about(
                     entry,
                     "missing key",
                     "record_keys",
@@ -186,76 +201,52 @@ class _Comparison:
         if stored is None or stored.run_id != registered["run_id"]:
             found = f"a version of run {stored.run_id}" if stored else "no such version"
             run = f"the version of run {registered['run_id']}"
-            return [self._finding(entry, "missing version", "the registry", run, found)]
-        return self._check_version(entry, stored, key if audit.get("sealed") else None)
+            return [finding_about(entry, "missing version", "the registry", run, found)]
+        checked = check_contents(self._registry, entry, key, self._index)
+        history = history_of(self._steps[entry.subject, stored.run_id])
+        labels = check_labels(self._registry, entry, stored, checked.documents, history)
+        return [*checked.findings, *labels, *checked.index]
 
-    def _check_version(
-        self, entry: LedgerEntry, stored: StoredVersion, key: bytes | None
-    ) -> list[Finding]:
-        with open_contents(self._registry, stored.run_id) as folder:
-            if folder is None:
-                return [
-                    self._finding(entry, "missing artifact", "all", "the run's artifacts", "none")
-                ]
-            contents = RecordedContents(
-                folder,
-                entry.subject,
-                entry.number,
-                entry.record["audit"],
-                key,
-                entry.record.get("files"),
-            )
-            findings = contents.check()
-            audit = contents.audit()
-        if not findings and audit is not None:
-            findings = self._check_labels(entry, stored, audit)
-        return findings + self._check_state(entry, stored)
-
-    def _check_labels(
-        self, entry: LedgerEntry, stored: StoredVersion, audit: Mapping[str, Any]
-    ) -> list[Finding]:
-        expected = {
-            "request_id": audit["request_id"],
-            "task": audit["task"],
-            "requester": audit["who"]["requester"],
-            "generator_sha256": audit["generator"]["sha256"],
-            "weights_sha256": audit["outputs"]["weights_sha256"],
+    def _check_aliases(self) -> Iterator[Finding]:
+        """Whether the alias of each model stands for the version that was approved last."""
+        approved = {
+            version.model_name: version
+            for version in self._stored.values()
+            if APPROVED_ALIAS in version.aliases
         }
-        return [
-            self._finding(
-                entry,
-                "altered label",
-                f"tag {name}",
-                str(expected[name]),
-                stored.tags.get(name, "nothing"),
-            )
-            for name in _LABELS
-            if stored.tags.get(name) != expected[name]
-        ]
-
-    def _check_state(self, entry: LedgerEntry, stored: StoredVersion) -> list[Finding]:
-        expected = self._states.get((entry.subject, stored.run_id), State.DRAFT.value)
-        found = stored.tags.get("state", "nothing")
-        findings = []
-        if found != expected:
-            findings.append(self._finding(entry, "wrong state", "tag state", expected, found))
-        if APPROVED_ALIAS in stored.aliases and expected != State.APPROVED:
-            findings.append(
-                self._finding(
-                    entry,
+        reviewed = {entry.subject.partition("/")[2].partition("/")[0] for entry in self._reviews}
+        for model_name in sorted({*approved, *reviewed}):
+            found, expected = approved.get(model_name), self._approved(model_name)
+            if found != expected:
+                yield Finding(
                     "wrong state",
+                    f"models:/{model_name}",
                     f"alias {APPROVED_ALIAS}",
-                    "an approved version",
-                    f"one that is {expected}",
+                    f"version {expected.version}" if expected else "no version",
+                    f"version {found.version}" if found else "no version",
                 )
-            )
-        return findings
+
+    def _approved(self, model_name: str) -> StoredVersion | None:
+        approval = last_approval(self._reviews, model_name)
+        if approval is None or self._is_gone(approval.record):
+            return None
+        stored = self._stored.get(approval.subject)
+        run_id = approval.record.get("run_id")
+        return stored if stored is not None and stored.run_id == run_id else None
+
+    def _is_gone(self, review: Mapping[str, Any]) -> bool:
+        """Whether the version that an entry about a review tells of is erased, or lost its key."""
+        request_id = str(review.get("request_id"))
+        sealed = "weights_hmac" in review
+        return request_id in self._erasures or (
+            sealed and self._ledger.record_keys.get(request_id) is None
+        )
 
     def _check_erased(self, entry: LedgerEntry, erasure: ErasureState) -> list[Finding]:
         self.erased.append(entry.subject)
         if not erasure.done:
             return [
-                self._finding(
+                finding_about(
                     entry,
                     "unfinished erasure",
                     f"ledger entry {erasure.entry}",
@@ -264,25 +255,18 @@ class _Comparison:
                 )
             ]
         registered = entry.record["registered"]
-        findings = []
+        findings = list(self._index.check_erased(entry))
         with open_contents(self._registry, registered["run_id"]) as folder:
             if folder is not None and any(path.is_file() for path in folder.rglob("*")):
                 findings.append(
-                    self._finding(entry, "not erased", "artifacts", "no files", "files")
+                    finding_about(entry, "not erased", "artifacts", "no files", "files")
                 )
         if self._ledger.record_keys.get(erasure.request_id) is not None:
-            findings.append(self._finding(entry, "not erased", "record_keys", "no key", "a key"))
+            findings.append(finding_about(entry, "not erased", "record_keys", "no key", "a key"))
         stored = self._stored.get(entry.subject)
-        if (
-            stored is not None
-            and stored.run_id == registered["run_id"]
-            and stored.tags.get("state") != ERASED
-        ):
-            found = stored.tags.get("state", "nothing")
-            findings.append(self._finding(entry, "wrong state", "tag state", ERASED, found))
+        if stored is not None and stored.run_id == registered["run_id"]:
+            epitaphs = epitaphs_of(erasure.request_id, self._ledger)
+            labels = tombstone_labels(entry.record["audit"], epitaphs)
+            differences = compare_labels(self._registry, stored, labels)
+            findings += label_findings(entry, differences)
         return findings
-
-    def _finding(
-        self, entry: LedgerEntry, kind: str, where: str, expected: str, found: str
-    ) -> Finding:
-        return Finding(kind, entry.subject, where, expected, found, entry.number)

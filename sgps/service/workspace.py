@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from sgps.audit import Ledger
 from sgps.datasets.decoding import ImageLimits
 from sgps.registry import ModelRegistry
-from sgps.settings import Settings
+from sgps.service._mlflow_accounts import sign_in_to_own_server
+from sgps.settings import Settings, make_private_folder
 
 
 class Workspace:
@@ -66,10 +68,15 @@ class Workspace:
 def open_workspace(settings: Settings) -> Workspace:
     """Open the ledger where the settings say, made where it is missing; the registry when needed.
 
+    The home is made too, for its owner alone, so that nothing else makes it otherwise.
+
     Raises
     ------
     StoreError: the ledger cannot be reached or written.
     """
+    sign_in_to_own_server(settings)
+    with suppress(OSError):  # what needs it says so
+        make_private_folder(settings.home_folder)
     return Workspace(settings, None, Ledger.open(settings.resolved_ledger_url.get_secret_value()))
 
 

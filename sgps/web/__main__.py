@@ -7,7 +7,7 @@ import logging
 import sys
 
 from sgps.errors import SgpsError
-from sgps.settings import Settings, apply_offline_defaults, load_settings
+from sgps.settings import Settings, apply_page_defaults, load_settings
 
 _MOST_CONNECTIONS = 256
 _SECONDS_TO_FINISH = 15
@@ -17,7 +17,7 @@ def main() -> int:
     """Serve until a signal comes; the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        apply_offline_defaults()
+        apply_page_defaults()
         serve(load_settings())
     except SgpsError as error:
         print(f"error: {error}", file=sys.stderr)

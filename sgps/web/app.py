@@ -14,12 +14,12 @@ from fastapi.staticfiles import StaticFiles
 from sgps.service.workspace import image_limits
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
-from sgps.web import descriptions_api, images_api, models_api, pages, requests_api
+from sgps.web import descriptions_api, images_api, models_api, pages, requests_api, review_api
 from sgps.web.authentication import Accounts, Authentication
 from sgps.web.boundary import Boundary
 from sgps.web.handlers import add_handlers
 from sgps.web.records import ChainCheck
-from sgps.web.services import DECODING_THREADS, Services, services_of
+from sgps.web.services import DECODING_THREADS, TRYING_THREADS, Services, services_of
 from sgps.web.trials import TrialRoom
 from sgps.web.uploads import UploadStore
 from sgps.web.worker import Worker
@@ -43,7 +43,11 @@ def create_app(
     InputError: the accounts of the settings have a wrong form.
     """
     accounts = Accounts.from_settings(settings)
-    uploads = UploadStore(settings.home_folder / "uploads", image_limits(settings))
+    uploads = UploadStore(
+        settings.home_folder / "uploads",
+        image_limits(settings),
+        most_bytes=settings.max_upload_store_bytes,
+    )
     services = Services(
         settings=settings,
         uploads=uploads,
@@ -51,6 +55,7 @@ def create_app(
         trials=TrialRoom(),
         chain=ChainCheck(),
         decoding=ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="sgps-decoding"),
+        trying=ThreadPoolExecutor(TRYING_THREADS, thread_name_prefix="sgps-trying"),
         wait=wait,
     )
 
@@ -72,12 +77,12 @@ def create_app(
     )
     app.state.services = services
     app.add_api_route("/api/health", _health, methods=["GET"])
-    for room in (images_api, requests_api, models_api, descriptions_api, pages):
+    for room in (images_api, requests_api, models_api, review_api, descriptions_api, pages):
         app.include_router(room.router)
     app.mount("/static", StaticFiles(directory=_STATIC))
     add_handlers(app)
     app.add_middleware(Authentication, accounts=accounts)
-    app.add_middleware(Boundary, host=settings.page_host)
+    app.add_middleware(Boundary, host=settings.page_host, names=settings.page_host_names)
     return app
 
 

@@ -6,21 +6,17 @@ answers by giving its own name the address of this machine (DNS rebinding).
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import re
-import socket
 import time
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sgps.service.own_requests import READING_METHODS, is_own_host, is_own_origin, own_names
 from sgps.web.refusals import refuse, unexpected
 
 _log = logging.getLogger("sgps.web.access")
-_READING = ("GET", "HEAD", "OPTIONS")
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
-_OWN_SITES = ("same-origin", "none")
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -42,11 +38,12 @@ class Boundary:
     ----------
     host: the interface that is listened on, whose name is accepted beside those of this machine
         and beside addresses in digits.
+    names: further names that are accepted.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, names: Sequence[str] = ()) -> None:
         self._app = app
-        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._names = own_names(host, names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or refuse it; see the class."""
@@ -80,15 +77,15 @@ class Boundary:
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
-        host = _HOST.fullmatch(headers.get("host", ""))
-        if host is None or not self._is_own_name(host[1].lower()):
+        if not is_own_host(headers.get("host", ""), self._names):
             return refuse(
                 421,
                 "the address bar names another machine",
                 expected="the name or the number of this machine",
-                remedy="open the page by the address that was printed when it was started",
+                remedy="open the page by the address that was printed when it was started;"
+                " the operator can allow another name with SGPS_PAGE_NAMES",
             )
-        if scope["method"] not in _READING and not _is_same_origin(headers):
+        if scope["method"] not in READING_METHODS and not is_own_origin(headers):
             return refuse(
                 403,
                 "the request comes from another page",
@@ -96,17 +93,3 @@ class Boundary:
                 remedy="open this page and try again there",
             )
         return None
-
-    def _is_own_name(self, name: str) -> bool:
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return name in self._names
-        return True
-
-
-def _is_same_origin(headers: Headers) -> bool:
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None and site not in _OWN_SITES:
-        return False
-    return origin is None or origin.partition("://")[2] == headers.get("host")

@@ -16,21 +16,37 @@ from sgps.web.authentication import ROLES, require_role
 MOST_ANSWERS = 12
 _FOLDER = Path(__file__).parents[2] / "data" / "descriptions"
 _DRAWN = "phantom"
+_LONGEST_TITLE = 80
 
 router = APIRouter(prefix="/api/descriptions")
 
 
 @router.get("")
 def find_descriptions(request: Request, query: str = "") -> JSONResponse:
-    """Descriptions in which every word of ``query`` occurs, at most 12."""
+    """Descriptions in which every word of ``query`` occurs, at most 12.
+
+    Those whose label has all the words come first, those of drawn lesions last.
+    """
     require_role(request, *ROLES)
     words = query.casefold().split()[:10]
     found = [
-        {"dataset": dataset, "label": label, "text": text}
+        {"dataset": dataset, "label": label, "title": _title(label, text), "text": text}
         for dataset, label, text in _known_descriptions()
-        if all(word in f"{label} {text}".casefold() for word in words)
+        if _has_all(words, f"{label} {text}")
     ]
+    found.sort(key=lambda one: (one["dataset"] == _DRAWN, not _has_all(words, one["label"])))
     return JSONResponse({"descriptions": found[:MOST_ANSWERS], "found": len(found)})
+
+
+def _has_all(words: list[str], text: str) -> bool:
+    folded = text.casefold()
+    return all(word in folded for word in words)
+
+
+def _title(label: str, text: str) -> str:
+    """What a text describes, as its own first words say; else the label."""
+    words, colon, _ = text.partition(":")
+    return words if colon and len(words) <= _LONGEST_TITLE else label.replace("_", " ")
 
 
 @cache

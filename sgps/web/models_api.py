@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -28,7 +27,8 @@ async def predict(
 ) -> JSONResponse:
     """Probabilities of each class for one image.
 
-    ``image`` is the id of a dropped image; without it, the body is the image file itself.
+    ``image`` is the id of a dropped image; without it, the body is the image file itself. 503: the
+    registry does not answer within seconds.
     """
     account = require_role(request, STEWARD, REVIEWER)
     services = services_of(request)
@@ -37,22 +37,26 @@ async def predict(
     file = await read_body(request, limit, what="the image")
 
     def answer() -> dict[str, Any]:
-        with file:
-            decoded = _decode(services, image, file.read())
+        decoded = _decode(services, image, file.read())
         return services.trials.predict(
             uri, decoded.pixels, services.worker.workspace, who=account.name if account else ""
         )
 
-    found = await asyncio.get_running_loop().run_in_executor(services.decoding, answer)
-    return JSONResponse(found)
+    try:
+        return JSONResponse(await services.try_out(answer))
+    finally:
+        file.close()
 
 
 @router.get("/support/{number}")
-def show_support(request: Request, name: str, version: str, number: int) -> Response:
+async def show_support(request: Request, name: str, version: str, number: int) -> Response:
     """A small copy of one support image, as PNG; they are counted from 0."""
     require_role(request, STEWARD, REVIEWER)
     services = services_of(request)
-    png = services.trials.support_png(model_uri(name, version), number, services.worker.workspace)
+    uri = model_uri(name, version)
+    png = await services.try_out(
+        lambda: services.trials.support_png(uri, number, services.worker.workspace)
+    )
     return Response(png, media_type="image/png")
 
 

@@ -10,12 +10,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from sgps.web.authentication import account_of
+from sgps.web.permissions import may_make
 
 
 def render(request: Request, name: str, **values: Any) -> HTMLResponse:
-    """The page of a template, for whoever signed in."""
+    """The page of a template, for whoever signed in: it is told ``account`` and ``makes``."""
+    account = account_of(request)
     template = _environment().get_template(name)
-    return HTMLResponse(template.render(account=account_of(request), **values))
+    return HTMLResponse(template.render(account=account, makes=may_make(account), **values))
 
 
 @cache

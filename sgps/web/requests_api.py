@@ -7,18 +7,17 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from sgps.audit import RequestState
-from sgps.errors import RequestError, StoreError, UnknownNameError
+from sgps.errors import RequestError, UnknownNameError
 from sgps.service.exactly_once import Submission
 from sgps.service.identity import RequesterIdentity
-from sgps.service.influence import recorded_influence
 from sgps.service.requests import SynthesisRequest
 from sgps.service.support import ImageOrigin
+from sgps.web.answers import ENDED, answer_of
 from sgps.web.authentication import REVIEWER, STEWARD, account_of, require_role
 from sgps.web.limits import read_json
 from sgps.web.services import Services, services_of
@@ -26,17 +25,17 @@ from sgps.web.services import Services, services_of
 router = APIRouter(prefix="/api/requests")
 
 _log = logging.getLogger("sgps.web")
-_ENDED = (RequestState.DONE, RequestState.FAILED)
 _POLL_SECONDS = 0.1
+NO_WAIT = "respond-async"
 
 
 @router.post("")
 async def ask(request: Request) -> JSONResponse:
     """Ask for a classifier of images that were dropped before.
 
-    201 with the receipt, and what each image does to the classifier (see
+    201 with the receipt, what the checks found and what each image does to the classifier (see
     :func:`sgps.service.influence.recorded_influence`), where it is done within the wait; 202 with
-    the id otherwise. The same
+    the id otherwise, and at once where the header ``Prefer: respond-async`` asks for it. The same
     request, or the same ``Idempotency-Key`` header with the same content, gives the same answer;
     the same key with another content is refused (422). 413: too large; 429: too many wait.
     """
@@ -51,8 +50,13 @@ async def ask(request: Request) -> JSONResponse:
         services.decoding,
         lambda: services.worker.submit(asked, key=key, identity=identity, origins=origins),
     )
+    if _wants_no_wait(request) and submission.state not in ENDED:
+        services.worker.enqueue(submission.request_id)
+        answer = await asyncio.to_thread(answer_of, request, services, submission)
+        answer.headers["Preference-Applied"] = NO_WAIT
+        return answer
     settled = await _settle(submission, services)
-    return await asyncio.to_thread(_answer, request, services, settled)
+    return await asyncio.to_thread(answer_of, request, services, settled)
 
 
 @router.get("/{request_id}")
@@ -61,16 +65,22 @@ def follow(request: Request, request_id: str) -> JSONResponse:
     require_role(request, STEWARD, REVIEWER)
     services = services_of(request)
     submission = services.worker.status(request_id)
-    if submission.state not in _ENDED:
+    if submission.state not in ENDED:
         services.worker.enqueue(request_id)
-    answer = _answer(request, services, submission)
+    answer = answer_of(request, services, submission)
     answer.status_code = 200
     return answer
 
 
+def _wants_no_wait(request: Request) -> bool:
+    """Whether a ``Prefer`` header (RFC 7240) asks for an answer before the work is done."""
+    asked = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(each.partition(";")[0].strip() == NO_WAIT for each in asked)
+
+
 async def _settle(submission: Submission, services: Services) -> Submission:
     """How far an accepted request is when it is done, when it has to wait, or when time is up."""
-    if submission.state in _ENDED:
+    if submission.state in ENDED:
         return submission
     deadline = time.monotonic() + services.wait
     running = asyncio.wrap_future(services.worker.enqueue(submission.request_id))
@@ -84,7 +94,7 @@ async def _settle(submission: Submission, services: Services) -> Submission:
             await asyncio.sleep(_POLL_SECONDS)
             found = await asyncio.to_thread(services.worker.status, submission.request_id)
     except Exception:
-        _log.exception("request %s is accepted, but could not be worked on", submission.request_id)
+        _log.warning("request %s is accepted, and will be tried again", submission.request_id)
         return submission
     return found
 
@@ -134,44 +144,3 @@ def _identity(request: Request, fields: Mapping[str, Any]) -> RequesterIdentity:
     if not isinstance(name, str):
         raise RequestError("requester: missing", expected="text", remedy="say who asks")
     return RequesterIdentity(name.strip(), authentication="none")
-
-
-def _answer(request: Request, services: Services, submission: Submission) -> JSONResponse:
-    content: dict[str, Any] = {
-        "request_id": submission.request_id,
-        "state": submission.state if submission.state in _ENDED else "pending",
-        "steps": services.worker.steps(submission.request_id),
-    }
-    if submission.state is RequestState.DONE and submission.receipt is not None:
-        receipt = submission.receipt
-        content |= {
-            "receipt": receipt,
-            "mlflow": mlflow_link(request, services, receipt),
-            "influence": _influence(submission.request_id, services),
-        }
-        return JSONResponse(content, status_code=201)
-    if submission.state is RequestState.FAILED:
-        error = {"what": submission.error or "it failed", "expected": "", "remedy": ""}
-        return JSONResponse(content | {"error": error}, status_code=422)
-    content["waiting_for"] = submission.error
-    return JSONResponse(content, status_code=202)
-
-
-def _influence(request_id: str, services: Services) -> list[dict[str, Any]]:
-    """What the images do; nothing where it cannot be read, for the receipt stands without it."""
-    try:
-        return recorded_influence(request_id, services.worker.workspace)
-    except StoreError as error:
-        _log.warning("%s", error)
-        return []
-
-
-def mlflow_link(request: Request, services: Services, receipt: Mapping[str, Any]) -> str:
-    """Where MLflow shows the version of a receipt."""
-    address = str(receipt.get("tracking_uri", ""))
-    if not address.startswith(("http://", "https://")):
-        host = request.url.hostname or "127.0.0.1"
-        host = f"[{host}]" if ":" in host else host
-        address = f"http://{host}:{services.settings.mlflow_port}"
-    name, version = quote(str(receipt["model_name"])), quote(str(receipt["version"]))
-    return f"{address.rstrip('/')}/#/models/{name}/versions/{version}"

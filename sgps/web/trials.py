@@ -17,13 +17,13 @@ from sgps.web.galleries import Gallery, open_gallery
 class TrialRoom:
     """The classifiers that were tried last, with their support images.
 
-    Safe to share between threads; one image at a time goes through a network. What was erased or
-    removed in the meantime does not answer any more.
+    Safe to share between threads: while one waits for the registry, no other has to wait for it.
+    What was erased or removed in the meantime does not answer any more.
     """
 
     def __init__(self) -> None:
         self._cache = ClassifierCache()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._galleries: OrderedDict[str, tuple[str, Gallery | None]] = OrderedDict()
 
     def predict(
@@ -39,13 +39,12 @@ class TrialRoom:
         IntegrityError: its bytes are not those that the ledger recorded, or it was erased.
         StoreError: ledger or registry cannot be used.
         """
-        with self._turn:
-            loaded = self._load(model_uri, workspace)
-            prediction = predict_pixels(
-                model_uri, [("image", pixels)], workspace, who=who, cache=self._cache
-            )[0]
-            gallery = self._gallery(loaded, workspace)
-            nearest = gallery.nearest(loaded.classifier, pixels) if gallery else None
+        loaded = self._load(model_uri, workspace)
+        prediction = predict_pixels(
+            model_uri, [("image", pixels)], workspace, who=who, cache=self._cache
+        )[0]
+        gallery = self._gallery(loaded, workspace)
+        nearest = gallery.nearest(loaded.classifier, pixels) if gallery else None
         return {
             "model_uri": loaded.version.model_uri,
             "label": prediction.label,
@@ -59,8 +58,7 @@ class TrialRoom:
 
     def support_png(self, model_uri: str, number: int, workspace: Workspace) -> bytes:
         """PNG of a small copy of one support image, counted from 0. Raises as :meth:`predict`."""
-        with self._turn:
-            gallery = self._gallery(self._load(model_uri, workspace), workspace)
+        gallery = self._gallery(self._load(model_uri, workspace), workspace)
         if gallery is None:
             raise UnknownNameError("the support images are not there", remedy="ask the operator")
         return gallery.png(number)
@@ -69,16 +67,19 @@ class TrialRoom:
         try:
             return self._cache.load(model_uri, workspace)
         except (IntegrityError, UnknownNameError):
-            self._galleries.pop(model_uri, None)
+            with self._lock:
+                self._galleries.pop(model_uri, None)
             raise
 
     def _gallery(self, loaded: LoadedModel, workspace: Workspace) -> Gallery | None:
         uri, run_id = loaded.version.model_uri, loaded.version.run_id
-        kept = self._galleries.get(uri)
+        with self._lock:
+            kept = self._galleries.get(uri)
         if kept is None or kept[0] != run_id:
             kept = (run_id, open_gallery(run_id, loaded.classifier, workspace))
-        self._galleries[uri] = kept
-        self._galleries.move_to_end(uri)
-        while len(self._galleries) > MOST_LOADED:
-            self._galleries.popitem(last=False)
+        with self._lock:
+            self._galleries[uri] = kept
+            self._galleries.move_to_end(uri)
+            while len(self._galleries) > MOST_LOADED:
+                self._galleries.popitem(last=False)
         return kept[1]

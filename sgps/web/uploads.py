@@ -28,10 +28,13 @@ from sgps.service.support import ImageOrigin
 from sgps.web.findings import findings_of
 
 MAX_UPLOADS = 5_000
+MAX_BYTES = 2_000_000_000
 SECONDS_KEPT = 24 * 3600.0
+_SECONDS_TO_WRITE = 600.0
 _THUMBNAIL_SIDE = 320
 _ID = re.compile(r"[0-9a-f]{32}")
-_SUFFIXES = (".png", ".small.png", ".json")
+_FACTS = ".json"
+_SUFFIXES = (_FACTS, ".png", ".small.png")
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,26 @@ class Upload:
 class UploadStore:
     """``SGPS_HOME/uploads``: re-encoded images, a small copy of each, and what was found.
 
-    Safe to share between threads and processes.
+    What was found is written before an image and removed after it, so that no image lies there
+    unknown, whatever ends a process. Safe to share between threads and processes.
+
+    Parameters
+    ----------
+    most, most_bytes: how many images are kept, and how many bytes in all.
     """
 
-    def __init__(self, folder: Path, limits: ImageLimits, *, most: int = MAX_UPLOADS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: ImageLimits,
+        *,
+        most: int = MAX_UPLOADS,
+        most_bytes: int = MAX_BYTES,
+    ) -> None:
         self.folder = folder
         self._limits = limits
         self._most = most
+        self._most_bytes = most_bytes
 
     def add(self, data: bytes) -> Upload:
         """Decode, re-encode and keep the bytes of one image file.
@@ -86,10 +102,10 @@ class UploadStore:
         Raises
         ------
         ImageError: the bytes are no image that is accepted.
-        QueueFullError: too many images are kept already.
-        StoreError: the folder cannot be written.
+        QueueFullError: too many images, or too many bytes, are kept already.
+        StoreError: the folder cannot be written; then nothing of the image is kept.
         """
-        self._require_room()
+        kept_bytes = self._require_room()
         image = decode_image(data, name="this file", limits=self._limits)
         height, width = image.pixels.shape[:2]
         upload = Upload(
@@ -102,17 +118,25 @@ class UploadStore:
             pixel_sha256=image.pixel_sha256,
             file_sha256=image.file_sha256,
         )
-        small = encode_png(shrink_long_side(image.pixels, _THUMBNAIL_SIDE))
+        contents = (
+            json.dumps(upload.to_dict()).encode(),
+            encode_png(image.pixels),
+            encode_png(shrink_long_side(image.pixels, _THUMBNAIL_SIDE)),
+        )
+        self._require_bytes(kept_bytes + sum(map(len, contents)))
         with self._writing():
-            self._write(upload.file_name, encode_png(image.pixels))
-            self._write(upload.id + ".small.png", small)
-            self._write(upload.id + ".json", json.dumps(upload.to_dict()).encode())
+            try:
+                for suffix, content in zip(_SUFFIXES, contents, strict=True):
+                    self._write(upload.id + suffix, content)
+            except BaseException:
+                self._remove(upload.id)
+                raise
         return upload
 
     def get(self, upload_id: str) -> Upload:
         """What is known of an image. Raises UnknownNameError."""
         with self._reading():
-            text = self._path(upload_id, ".json").read_text(encoding="utf-8")
+            text = self._path(upload_id, _FACTS).read_text(encoding="utf-8")
         fields = json.loads(text)
         return Upload(
             **{
@@ -140,29 +164,62 @@ class UploadStore:
         """Forget an image. Raises UnknownNameError, StoreError."""
         self.get(upload_id)
         with self._writing():
-            for suffix in reversed(_SUFFIXES):
-                self._path(upload_id, suffix).unlink(missing_ok=True)
+            self._remove(upload_id)
 
     def sweep(self, seconds: float = SECONDS_KEPT) -> int:
-        """Delete every file that is older than ``seconds``; how many there were."""
-        oldest, swept = time.time() - seconds, 0
-        if not self.folder.is_dir():
-            return 0
-        for path in self.folder.iterdir():
+        """Delete every file that is older than ``seconds``; how many there were.
+
+        Files that belong to no image, left by a process that was ended, go after ten minutes.
+        """
+        now, swept = time.time(), 0
+        files = list(self._files())
+        known = {entry.name.removesuffix(_FACTS) for entry, _ in files if _is_facts(entry.name)}
+        for entry, facts in sorted(files, key=lambda found: _is_facts(found[0].name)):
+            kept = entry.name.partition(".")[0] in known
+            oldest = now - (seconds if kept else min(seconds, _SECONDS_TO_WRITE))
+            path = Path(entry.path)
+            if facts.st_mtime >= oldest or _describes_what_is_there(path):
+                continue
             with contextlib.suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < oldest:
-                    path.unlink()
-                    swept += 1
+                path.unlink()
+                swept += 1
         return swept
 
-    def _require_room(self) -> None:
-        kept = sum(path.suffix == ".json" for path in self.folder.glob("*.json"))
-        if kept >= self._most:
+    def _require_room(self) -> int:
+        """The bytes that are kept, where there is room for another image."""
+        count = size = 0
+        for entry, facts in self._files():
+            count += _is_facts(entry.name)
+            size += facts.st_size
+        if count >= self._most:
             raise QueueFullError(
-                f"{kept:,} images are kept already",
+                f"{count:,} images are kept already",
                 expected=f"fewer than {self._most:,}",
                 remedy="remove images that are not needed, or try again tomorrow",
             )
+        self._require_bytes(size + 1)
+        return size
+
+    def _require_bytes(self, size: int) -> None:
+        if size > self._most_bytes:
+            raise QueueFullError(
+                "there is no room for another image",
+                expected=f"at most {self._most_bytes / 1e6:,.0f} MB of images that wait to be used",
+                remedy="remove images that are not needed, or try again tomorrow; the operator can"
+                " set SGPS_MAX_UPLOAD_STORE_BYTES",
+            )
+
+    def _files(self) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+        """Every regular file of the folder; those that go away meanwhile are left out."""
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    if entry.is_file(follow_symlinks=False):
+                        yield entry, entry.stat(follow_symlinks=False)
+
+    def _remove(self, upload_id: str) -> None:
+        for suffix in reversed(_SUFFIXES):
+            self._path(upload_id, suffix).unlink(missing_ok=True)
 
     def _path(self, upload_id: str, suffix: str) -> Path:
         if not _ID.fullmatch(upload_id):
@@ -195,6 +252,15 @@ class UploadStore:
             yield
         except OSError as error:
             raise _unknown() from error
+
+
+def _is_facts(name: str) -> bool:
+    return name.endswith(_FACTS)
+
+
+def _describes_what_is_there(path: Path) -> bool:
+    """Whether ``path`` holds the facts of an image that is there."""
+    return _is_facts(path.name) and path.with_suffix(".png").exists()
 
 
 def _unknown() -> UnknownNameError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,23 +17,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from sgps.errors import SgpsError
+from sgps.service._processing import LEASE_SECONDS
 from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.identity import RequesterIdentity
 from sgps.service.reconcile import reconcile
 from sgps.service.requests import SynthesisRequest
 from sgps.service.support import ImageOrigin
 from sgps.service.synthesis import load_synthesizer
-from sgps.service.workspace import Workspace, open_workspace
+from sgps.service.workspace import Workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.task import ClassSupport, Task
 from sgps.web.memory import return_freed_memory, set_aside_what_stays
+from sgps.web.registry_gate import open_page_workspace
 
 THREADS = 2
 SECONDS_BETWEEN_RECONCILIATIONS = 60.0
 _TURNS_BETWEEN_SWEEPS = 60
 _SECONDS_TO_STOP = 10.0
 _STEPS_KEPT = 256
+_CLAIM = "claim_request"
+_GETTING_READY = "get_ready"
 
 _log = logging.getLogger("sgps.web.worker")
 
@@ -44,6 +49,8 @@ class Worker:
     ----------
     synthesizer: a loaded generator; by default that of the settings is loaded at the start.
     chores: called with every reconciliation, such as the sweep of old uploads.
+    seconds_between: from one reconciliation to the next. What ended processes were working on is
+        free a lease after the start at the latest, so that one comes then in any case.
     """
 
     def __init__(
@@ -61,14 +68,17 @@ class Worker:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sgps-synthesis")
         self._lock = threading.Lock()
         self._opening = threading.Lock()
+        self._warming = threading.Lock()
         self._stopping = threading.Event()
         self._clock = threading.Thread(target=self._keep_mending, name="sgps-mending", daemon=True)
+        self._free_again = 0.0
         self._workspace: Workspace | None = None
         self._running: dict[str, Future[Submission]] = {}
         self._steps: OrderedDict[str, list[str]] = OrderedDict()
 
     def start(self) -> None:
         """Load the generator and begin to reconcile, both in the background."""
+        self._free_again = time.monotonic() + LEASE_SECONDS + 1.0
         self._clock.start()
 
     def stop(self) -> None:
@@ -92,7 +102,7 @@ class Worker:
         """The stores, opened when they are first needed. Raises StoreError."""
         with self._opening:
             if self._workspace is None:
-                self._workspace = open_workspace(self._settings)
+                self._workspace = open_page_workspace(self._settings)
             return self._workspace
 
     def submit(
@@ -121,7 +131,7 @@ class Worker:
                 return running
             running = self._pool.submit(self._process, request_id)
             self._running[request_id] = running
-        running.add_done_callback(lambda _: self._forget(request_id))
+        running.add_done_callback(lambda ended: self._forget(request_id, ended))
         return running
 
     def status(self, request_id: str) -> Submission:
@@ -134,6 +144,8 @@ class Worker:
             return list(self._steps.get(request_id, ()))
 
     def _process(self, request_id: str) -> Submission:
+        if not self.is_warm:
+            self._note(request_id, _GETTING_READY)
         return process(
             request_id,
             self.workspace,
@@ -142,18 +154,25 @@ class Worker:
         )
 
     def _note(self, request_id: str, step: str) -> None:
+        """Keep a step; one that comes again, other than a claim, begins another try from there."""
         with self._lock:
-            self._steps.setdefault(request_id, []).append(step)
+            steps = self._steps.setdefault(request_id, [])
+            if step not in steps:
+                steps.append(step)
+            elif step != _CLAIM:
+                del steps[steps.index(step) + 1 :]
             while len(self._steps) > _STEPS_KEPT:
                 self._steps.popitem(last=False)
 
-    def _forget(self, request_id: str) -> None:
+    def _forget(self, request_id: str, ended: Future[Submission]) -> None:
         with self._lock:
             self._running.pop(request_id, None)
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            _log.error("request %s could not be worked on", request_id, exc_info=error)
         return_freed_memory()
 
     def _warm_synthesizer(self) -> Synthesizer:
-        with self._opening:
+        with self._warming:
             if self._synthesizer is None:
                 loaded = load_synthesizer(self._settings)
                 loaded.synthesize(_warming_task())
@@ -164,9 +183,16 @@ class Worker:
     def _keep_mending(self) -> None:
         turn = 0
         while not self._stopping.is_set():
+            began = time.monotonic()
             self._mend(whole=turn % _TURNS_BETWEEN_SWEEPS == 0)
             turn += 1
-            self._stopping.wait(self._seconds_between)
+            self._stopping.wait(self._pause(began))
+
+    def _pause(self, began: float) -> float:
+        """Seconds to wait after a reconciliation that began at ``began``."""
+        if began >= self._free_again:
+            return self._seconds_between
+        return min(self._seconds_between, max(0.0, self._free_again - time.monotonic()))
 
     def _mend(self, *, whole: bool) -> None:
         """Reconcile where a request waits; with ``whole``, in any case, which reads every run."""

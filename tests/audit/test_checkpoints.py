@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tampering import fill, tamper
 
-from sgps.audit import Checkpoint, Ledger, read_checkpoint, write_checkpoint
+from sgps.audit import Checkpoint, Ledger, read_checkpoint, renew_checkpoint, write_checkpoint
 from sgps.audit._chain import entry_digest
-from sgps.errors import InputError, StoreError
+from sgps.errors import InputError, IntegrityError, StoreError
 
 
 def test_a_checkpoint_holds_the_newest_entry(ledger: Ledger) -> None:
@@ -100,6 +100,48 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be written"):
         write_checkpoint(CHECKPOINT, tmp_path / "folder")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_an_older_checkpoint_is_replaced_while_the_ledger_goes_on(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    path = tmp_path / "safe" / "checkpoint.json"
+    assert renew_checkpoint(ledger, path).number == 0
+    fill(ledger, 2)
+    assert renew_checkpoint(ledger, path) == read_checkpoint(path)
+    fill(ledger, 1)
+    assert renew_checkpoint(ledger, path).number == 3
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("DELETE FROM ledger_entries WHERE number = 3", "cut off"),
+        ("DELETE FROM ledger_entries", "cut off"),
+        ("UPDATE ledger_entries SET record = '{}' WHERE number = 2", "altered"),
+    ],
+)
+def test_a_checkpoint_that_proves_a_change_is_kept(
+    ledger: Ledger, ledger_url: str, tmp_path: Path, change: str, reason: str
+) -> None:
+    fill(ledger, 3)
+    path = tmp_path / "checkpoint.json"
+    renew_checkpoint(ledger, path)
+    kept = path.read_bytes()
+    tamper(ledger_url, change)
+    with pytest.raises(IntegrityError, match=reason):
+        renew_checkpoint(ledger, path)
+    assert path.read_bytes() == kept
+
+
+def test_a_file_that_is_no_checkpoint_is_not_overwritten(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("dear diary")
+    with pytest.raises(InputError, match="no checkpoint"):
+        renew_checkpoint(ledger, path)
+    assert path.read_text() == "dear diary"
 
 
 GOOD = {"format": "sgps-checkpoint-1", **vars(CHECKPOINT)}

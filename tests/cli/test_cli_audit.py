@@ -48,7 +48,12 @@ def test_from_search_to_erasure(
         found = json.loads(sgps("audit", "search", *query, "--json").stdout)
         assert [one["model_uri"] for one in found] == [uri], query
     assert json.loads(sgps("audit", "search", "--requester", "Nobody", "--json").stdout) == []
+    nobody = sgps("audit", "search", "--requester", "x")
+    assert (nobody.code, nobody.stderr) == (0, "nothing found for requester 'x'\n")
+    assert uri in sgps("audit", "search", "--requester", "dr. ada").stdout
     assert uri in sgps("audit", "search").stdout
+    sgps("audit", "list", "--kind", "nonsense").assert_one_line_error("nonsense", "synthesize")
+    assert sgps("audit", "list", "--kind", "promotion").code == 0
     sgps("audit", "search", "--state", "odd").assert_one_line_error("odd")
 
     checkpoint = tmp_path / "safe" / "checkpoint.json"
@@ -79,6 +84,7 @@ def test_from_search_to_erasure(
     assert verified["erased"] == [uri]
     found = json.loads(sgps("audit", "search", "--state", "erased", "--json").stdout)
     assert [one["model_uri"] for one in found] == [uri]
+    assert "erased  Dr. Eve" in sgps("review", "show", uri).stdout
     assert sgps("predict", uri, image).code == 2
     assert not list((sgps_home / "mlflow" / "artifacts").rglob("*.png"))
     sgps("audit", "erase", "--image", image).assert_one_line_error("nothing is kept")
@@ -92,11 +98,37 @@ def test_findings_are_listed_and_named(
     outcome = sgps("audit", "verify")
     outcome.assert_one_line_error("texts.json", model["model_uri"])
     assert "missing artifact" in outcome.stdout
-    assert sgps("audit", "verify", "--chain-only").code == 0
+    chain = sgps("audit", "verify", "--chain-only")
+    assert chain.code == 0
+    assert chain.stdout.endswith("; versions not compared\n")
     listed = json.loads(sgps("audit", "verify", "--json").stdout)
     assert [one["where"] for one in listed["findings"]] == ["texts.json"]
     (tmp_path / "no.json").write_text("{}")
     sgps("audit", "verify", "--checkpoint", tmp_path / "no.json").assert_one_line_error("no.json")
+
+
+def test_a_checkpoint_that_proves_a_truncation_is_not_overwritten(
+    sgps: Sgps, model: dict[str, str], sgps_home: Path, tmp_path: Path
+) -> None:
+    del model
+    checkpoint = tmp_path / "checkpoint.json"
+    assert sgps("audit", "checkpoint", "--out", checkpoint).code == 0
+    assert sgps("audit", "checkpoint", "--out", checkpoint).code == 0
+    kept = checkpoint.read_bytes()
+    ledger = sgps_home / "ledger.db"
+    ledger.rename(tmp_path / "ledger.db")
+    sgps("audit", "checkpoint", "--out", checkpoint).assert_one_line_error("cut off")
+    assert checkpoint.read_bytes() == kept
+
+
+def test_what_is_written_is_for_its_owner_alone(
+    sgps: Sgps, model: dict[str, str], sgps_home: Path, tmp_path: Path
+) -> None:
+    archive, checkpoint = tmp_path / "record.zip", tmp_path / "checkpoint.json"
+    assert sgps("audit", "export", model["model_uri"], "--out", archive).code == 0
+    assert sgps("audit", "checkpoint", "--out", checkpoint).code == 0
+    for path in (sgps_home, sgps_home / "ledger.db", archive, checkpoint):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 def test_the_bill_of_materials_is_written(sgps: Sgps, tmp_path: Path) -> None:

@@ -19,6 +19,16 @@ def test_a_healthy_installation(sgps: Sgps) -> None:
     assert sgps("doctor").stdout.splitlines()[0].split() == ["subject", "state", "detail"]
 
 
+def test_a_home_that_others_may_read_is_warned_of(sgps: Sgps, sgps_home: Path) -> None:
+    sgps_home.mkdir(mode=0o755)
+    sgps_home.chmod(0o755)
+    outcome = sgps("doctor", "--json")
+    assert outcome.code == 0, outcome.stdout
+    [home] = [one for one in json.loads(outcome.stdout)["checks"] if one["subject"] == "home"]
+    assert home["state"] == "warning"
+    assert "chmod 700" in home["detail"]
+
+
 def test_broken_things_are_named(
     sgps: Sgps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def test_task_file_and_words_for_people(sgps: Sgps, lesions: Path) -> None:
     made = sgps("synthesize", task, "--requester", "Dr. Bo")
     assert made.code == 0, made.stderr
     assert "models:/two/1" in made.stdout
-    assert "synthesize_weights" in made.stderr
+    assert "synthesize weights" in made.stderr
 
 
 def test_predicting_with_an_unknown_model(sgps: Sgps, lesions: Path) -> None:

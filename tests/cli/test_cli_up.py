@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import urllib.error
@@ -88,6 +89,9 @@ def test_page_and_mlflow_start_answer_and_stop(
     again = sgps("up", "--no-prefect")
     assert (again.code, again.stdout) == (0, started.stdout)
     assert "stop it with: sgps down" in again.stderr
+    with monkeypatch.context() as other:
+        other.setenv("SGPS_BASIC_AUTH", f"ada:{PASSWORD}-2:steward")
+        sgps("up", "--no-prefect").assert_one_line_error("SGPS_BASIC_AUTH", "sgps down")
     seen = json.loads(sgps("status", "--json").stdout)
     assert seen["ready"]
     assert {one["name"]: one["answers"] for one in seen["servers"]} == {
@@ -100,9 +104,18 @@ def test_page_and_mlflow_start_answer_and_stop(
         assert refused.value.code == 401
         refused.value.close()
 
+    for call, fields, code in (
+        ("experiments/search", {"max_results": 1}, 200),
+        ("registered-models/create", {"name": "a-task-to-come"}, 403),
+        ("registered-models/alias", {"name": "moles", "alias": "approved", "version": "1"}, 403),
+        ("runs/create", {"experiment_id": "1"}, 403),
+    ):
+        assert _ask_as_reader(f"{mlflow}/api/2.0/mlflow/{call}", fields) == code
+
     monkeypatch.setenv("SGPS_TRACKING_URI", mlflow)
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     [version] = json.loads(sgps("models", "--json").stdout)
     assert version["model_uri"] == json.loads(made.stdout)["model_uri"]
     image = lesions / "melanoma" / "0.png"
@@ -113,3 +126,19 @@ def test_page_and_mlflow_start_answer_and_stop(
     assert sgps("status").code == 1
     for written in [*(sgps_home / "logs").iterdir(), *(sgps_home / "run").iterdir()]:
         assert PASSWORD.encode() not in written.read_bytes()
+
+
+def _ask_as_reader(address: str, fields: dict[str, object]) -> int:
+    """Status code of a POST request by the account ada."""
+    pair = base64.b64encode(f"ada:{PASSWORD}".encode()).decode()
+    request = urllib.request.Request(
+        address,
+        data=json.dumps(fields).encode(),
+        headers={"Authorization": f"Basic {pair}", "Content-Type": "application/json"},
+    )
+    try:
+        with OPENER.open(request, timeout=20) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return int(refused.code)

@@ -2,89 +2,45 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from PIL import Image
+from steward import KINDS, SHOTS, Server, card, draw_pictures, drop, fill
 
-from sgps.datasets.phantoms import PHANTOM_CLASSES, draw_phantom
+from sgps.datasets.phantoms import PHANTOM_CLASSES
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
-KINDS = ("angioma", "blue_nevus", "melanoma")
-SHOTS = 3
-SECONDS = 60
 _FOCUSED = """(() => {
   const at = document.activeElement;
   const name = at.getAttribute("aria-label") || (at.labels && at.labels[0]?.textContent);
   return name || at.textContent;
 })()"""
 
+_LISTEN = """(() => {
+  window.heard = [];
+  const told = document.getElementById("progress");
+  new MutationObserver(() => heard.push(told.textContent)).observe(told, { childList: true });
+})()"""
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder a class with three drawn lesions each, ``new`` with one a class; EXIF in one."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for number, kind in enumerate(KINDS):
-        for shot in range(SHOTS + 1):
-            drawn = Image.fromarray(draw_phantom(kind, 256, np.random.default_rng([number, shot])))
-            place = folder / (kind if shot < SHOTS else "new") / f"{kind}-{shot}.jpg"
-            place.parent.mkdir(exist_ok=True)
-            if shot == 0:
-                drawn.getexif()[0x010F] = "A camera"
-            drawn.save(place, quality=95, exif=drawn.getexif())
-    dark = draw_phantom("melanoma", 256, np.random.default_rng(9)) // 12
-    Image.fromarray(dark).save(folder / "dark.png")
-    return folder
+    return draw_pictures(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")
 def address(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the page, served by a process of its own with the shipped generator."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("page")
-    environment = os.environ | {"SGPS_HOME": str(folder / "home"), "SGPS_PAGE_PORT": str(port)}
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "sgps.web"], env=environment, stdout=log, stderr=log
-        ) as server,
-    ):
-        try:
-            _await_answer(f"http://127.0.0.1:{port}", server, folder / "log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(timeout=30)
-
-
-def _await_answer(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/api/health", timeout=5) as answer:
-                if b"loaded" in answer.read():
-                    return
-        except OSError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"the page does not answer:\n{log.read_text()[-2000:]}")
+    """Address of the page, served with the shipped generator."""
+    server = Server(tmp_path_factory.mktemp("page"), {})
+    server.start()
+    yield server.address
+    server.stop()
 
 
 @pytest.fixture
@@ -111,54 +67,34 @@ def opened(address: str, complaints: list[str], requests: list[str], page: Page)
     return page
 
 
-def _card(page: Page, number: int) -> Locator:
-    return page.get_by_role("group", name=f"Class {number}", exact=True)
-
-
-def _drop(zone: Locator, files: list[Path]) -> None:
-    """Drop files as a mouse does: a drop event that carries them."""
-    content = [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]
-    zone.evaluate(
-        """(zone, files) => {
-          const carried = new DataTransfer();
-          for (const [name, text] of files) {
-            const bytes = Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
-            carried.items.add(new File([bytes], name));
-          }
-          zone.dispatchEvent(
-            new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
-        }""",
-        content,
-    )
-
-
-def _fill(page: Page, pictures: Path, *, task: str, kinds: tuple[str, ...] = KINDS) -> None:
-    page.get_by_label("Name of the task").fill(task)
-    page.get_by_label("Your name").fill("Dr. Ada")
-    page.get_by_label("Why it is wanted").fill("To see the page.")
-    for number, kind in enumerate(kinds, start=1):
-        if number > 2:
-            page.get_by_role("button", name="Add a class").click()
-        card = _card(page, number)
-        card.get_by_label("Name of the class").fill(kind.replace("_", " "))
-        card.get_by_label("How it looks").fill(PHANTOM_CLASSES[kind])
-        _drop(card.locator(".zone"), sorted((pictures / kind).iterdir()))
-        card.get_by_text(f"{SHOTS} pictures in this class").wait_for()
+def _check_steps(heard: list[str], listed: list[str]) -> None:
+    """What was said while it was made: steps as they happened, and no waiting between them."""
+    assert heard[0] == "Checking your request…"
+    assert heard[-1] == "Done."
+    steps = [words.removesuffix("…") for words in heard[1:-1]]
+    while steps[0] == "Waiting for its turn":
+        steps.pop(0)
+    assert "Making the classifier" in steps
+    places = [listed.index(step) for step in steps]
+    assert places == sorted(set(places))
+    assert "Entering it in the ledger" in listed
 
 
 def test_from_dropped_pictures_to_a_prediction(
     opened: Page, pictures: Path, address: str, complaints: list[str], requests: list[str]
 ) -> None:
-    _fill(opened, pictures, task="Drawn lesions")
-    first = _card(opened, 1)
+    fill(opened, pictures, task="Drawn lesions")
+    first = card(opened, 1)
     assert first.locator("img").count() == SHOTS
     assert "EXIF" in first.locator(".findings").first.inner_text()
+    opened.evaluate(_LISTEN)
     opened.get_by_role("button", name="Make the classifier").click()
     result = opened.get_by_role("region", name="Your classifier")
     result.get_by_text("drawn-lesions, version 1").wait_for()
     link = result.get_by_role("link", name="Open this version in MLflow")
     assert link.get_attribute("href") == ("http://127.0.0.1:5000/#/models/drawn-lesions/versions/1")
-    _drop(opened.locator("#trial .zone"), sorted((pictures / "new").iterdir()))
+    _check_steps(opened.evaluate("heard"), opened.locator("#steps li").all_inner_texts())
+    drop(opened.locator("#trial .zone"), sorted((pictures / "new").iterdir()))
     opened.get_by_text("3 pictures looked at.").wait_for()
     answers = opened.locator(".answer")
     assert answers.count() == len(KINDS)
@@ -202,13 +138,14 @@ def test_with_the_keyboard_alone(opened: Page, pictures: Path, complaints: list[
         keyboard.type(kind)
         tab_to("Pick a text")
         keyboard.press("Enter")
-        card = _card(opened, number)
-        card.get_by_role("button", name=f"{kind} (phantom)").wait_for()
-        tab_to(f"{kind} (phantom)")
+        fieldset = card(opened, number)
+        words = kind.replace("_", " ")
+        fieldset.get_by_role("button", name=f"{words} (phantom)").wait_for()
+        tab_to(f"{words} (phantom)")
         keyboard.press("Enter")
-        assert card.get_by_label("How it looks").input_value() == PHANTOM_CLASSES[kind]
+        assert fieldset.get_by_label("How it looks").input_value() == PHANTOM_CLASSES[kind]
         choose(f"pictures of class {number}", sorted((pictures / kind).iterdir()))
-        card.get_by_text(f"{SHOTS} pictures in this class").wait_for()
+        fieldset.get_by_text(f"{SHOTS} pictures in this class").wait_for()
     tab_to("Make the classifier")
     keyboard.press("Enter")
     opened.get_by_text("keys-alone, version 1").wait_for()
@@ -236,18 +173,18 @@ def test_what_is_missing_is_said_and_leads_to_its_field(opened: Page) -> None:
 
 
 def test_findings_stand_under_the_pictures(opened: Page, pictures: Path) -> None:
-    card = _card(opened, 1)
+    first = card(opened, 1)
     foreign = pictures / "no-picture.jpg"
     foreign.write_text("<script>alert(1)</script>")
     again = pictures / KINDS[0] / f"{KINDS[0]}-1.jpg"
-    _drop(card.locator(".zone"), [pictures / "dark.png", again, foreign])
-    _drop(_card(opened, 2).locator(".zone"), [again])
-    dark = card.locator(".picture").filter(has_text="dark.png")
+    drop(first.locator(".zone"), [pictures / "dark.png", again, foreign])
+    drop(card(opened, 2).locator(".zone"), [again])
+    dark = first.locator(".picture").filter(has_text="dark.png")
     dark.get_by_text("Look: Too dark").wait_for()
-    card.locator(".picture").filter(has_text="no-picture.jpg").get_by_text("Not taken").wait_for()
-    same = card.get_by_text(f"Shows the same as {again.name} of class 2")
+    first.locator(".picture").filter(has_text="no-picture.jpg").get_by_text("Not taken").wait_for()
+    same = first.get_by_text(f"Shows the same as {again.name} of class 2")
     same.wait_for()
-    _card(opened, 2).get_by_role("button", name=f"Remove {again.name}").click()
+    card(opened, 2).get_by_role("button", name=f"Remove {again.name}").click()
     same.wait_for(state="detached")
     assert opened.get_by_label("Choose pictures of class 2").evaluate(
         "input => input === document.activeElement"
@@ -258,18 +195,20 @@ def test_markup_is_text(opened: Page, pictures: Path, complaints: list[str]) -> 
     attack = "<img src=x onerror=alert(1)>"
     hostile = pictures / "<b onmouseover=alert(2)>.png"
     hostile.write_bytes((pictures / "dark.png").read_bytes())
-    _fill(opened, pictures, task=attack, kinds=KINDS[:2])
-    _card(opened, 1).get_by_label("Name of the class").fill(attack)
-    _card(opened, 1).get_by_label("How it looks").fill(attack)
-    _drop(_card(opened, 1).locator(".zone"), [hostile])
-    _card(opened, 1).get_by_text(hostile.name, exact=True).wait_for()
+    fill(opened, pictures, task=attack, kinds=KINDS[:2])
+    card(opened, 1).get_by_label("Name of the class").fill(attack)
+    card(opened, 1).get_by_label("How it looks").fill(attack)
+    drop(card(opened, 1).locator(".zone"), [hostile])
+    card(opened, 1).get_by_text(hostile.name, exact=True).wait_for()
     opened.get_by_role("button", name="Make the classifier").click()
-    opened.locator("#receipt dl").wait_for()
-    _drop(opened.locator("#trial .zone"), [hostile])
+    opened.locator("#receipt dl").first.wait_for()
+    drop(opened.locator("#trial .zone"), [hostile])
     opened.locator(".answer dt").filter(has_text=attack).wait_for()
-    opened.get_by_role("link", name="See its record").click()
-    opened.get_by_role("cell", name=attack, exact=True).first.wait_for()
-    assert opened.locator("img[src='x'], b").count() == 0
+    with opened.expect_popup() as record:
+        opened.get_by_role("link", name="See its record").click()
+    record.value.get_by_role("cell", name=attack, exact=True).first.wait_for()
+    for shown in (opened, record.value):
+        assert shown.locator("img[src='x'], b").count() == 0
     assert complaints == []
 
 
@@ -278,10 +217,10 @@ def test_it_never_scrolls_sideways(
     opened: Page, pictures: Path, address: str, width: int, complaints: list[str]
 ) -> None:
     opened.set_viewport_size({"width": width, "height": 740})
-    _fill(opened, pictures, task="W" * 100)
+    fill(opened, pictures, task="W" * 100)
     opened.get_by_role("button", name="Make the classifier").click()
-    opened.locator("#receipt dl").wait_for()
-    _drop(opened.locator("#trial .zone"), sorted((pictures / "new").iterdir()))
+    opened.locator("#receipt dl").first.wait_for()
+    drop(opened.locator("#trial .zone"), sorted((pictures / "new").iterdir()))
     opened.locator(".answer meter").first.wait_for()
     measured = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     assert opened.evaluate(measured) == [width, width]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from running import running_system, sgps, write_task
+from running import KINDS, running_system, sgps, write_task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+FORM_POLLS = 60
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("chromium")]
 
@@ -60,15 +62,58 @@ def test_what_the_deployment_refuses_is_told(
     assert "there is no file nosuch.png" in refused.stderr
 
 
-def test_the_form_asks_for_every_field_of_a_request(
-    system: dict[str, str], receipt: dict[str, Any], page: Page
+def test_a_classifier_is_made_by_the_form(
+    system: dict[str, str], task_file: Path, page: Page
 ) -> None:
     address = f"http://127.0.0.1:{system['SGPS_PREFECT_PORT']}"
     [deployment] = httpx.post(f"{address}/api/deployments/filter", json={}).json()
     assert deployment["name"] == "on-demand"
     page.goto(f"{address}/deployments/deployment/{deployment['id']}/run")
-    for field in ("Task", "Requester", "Purpose", "Classes"):
-        page.get_by_text(field, exact=True).first.wait_for()
-    page.get_by_text("Title of the task").first.wait_for()
-    page.get_by_text("Legal Basis (Optional)").first.wait_for()
-    assert receipt["model_name"] == "two-lesions"
+    for words in ("Title of the task", "Why the classifier is wanted", "Legal Basis (Optional)"):
+        page.get_by_text(words).first.wait_for()
+    _fill(page, folder=task_file.parent)
+    page.get_by_role("button", name="Submit").click()
+
+    listed: list[dict[str, Any]] = []
+    for _ in range(FORM_POLLS):
+        found = sgps(system, "models", "--json", cwd=task_file.parent)
+        listed = [one for one in json.loads(found.stdout) if one["model_name"] == "by-the-form"]
+        if listed:
+            break
+        page.wait_for_timeout(500)
+    assert [one["model_uri"] for one in listed] == ["models:/by-the-form/1"]
+
+
+def test_pages_of_other_sites_reach_no_server(system: dict[str, str]) -> None:
+    prefect = f"http://127.0.0.1:{system['SGPS_PREFECT_PORT']}/api"
+    mlflow = f"http://127.0.0.1:{system['SGPS_MLFLOW_PORT']}/api/2.0/mlflow"
+    steward = f"http://127.0.0.1:{system['SGPS_PAGE_PORT']}/api"
+    for address, fields in (
+        (f"{prefect}/deployments/filter", {}),
+        (f"{mlflow}/experiments/search", {"max_results": 1}),
+        (f"{steward}/requests", {}),
+    ):
+        by_origin = httpx.post(address, json=fields, headers={"Origin": "http://evil.example"})
+        assert by_origin.status_code == 403, address
+        by_name = httpx.post(address, json=fields, headers={"Host": "evil.example"})
+        assert by_name.status_code in (403, 421), address
+    preflight = httpx.options(
+        f"{prefect}/deployments/",
+        headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"},
+    )
+    assert "access-control-allow-origin" not in preflight.headers
+
+
+def _fill(page: Page, folder: Path) -> None:
+    """Fill in Prefect's form: two classes with an image each."""
+    add, fields = page.get_by_role("button", name="Add item"), page.locator("textarea")
+    for buttons in (3, 5):
+        add.last.click()
+        add.nth(buttons - 1).wait_for()
+    for place in (0, 2):
+        add.nth(place).click()
+    fields.nth(12).wait_for()
+    facts = ["By the form", "Dr. Ada", "a test", "not stated"]
+    classes = [words for kind in KINDS for words in (kind, "A drawn lesion.", f"{kind}.png")]
+    for place, words in enumerate([*facts, *classes, str(folder)]):
+        fields.nth(place).fill(words)

@@ -112,13 +112,17 @@ def test_warnings_are_shown(build_package: BuildPackage) -> None:
 def full_audit(package: ModelPackage) -> dict[str, object]:
     """An audit record with every field that the card knows."""
     image = {
-        "format": "JPEG", "width": 640, "height": 480, "removed": ["EXIF"],
+        "width": 640, "height": 480,
         "deidentification": {"removed": ["EXIF", "GPS"], "re_encoded": True, "format": "JPEG"},
-        "findings": [{"code": "dark", "message": "The image is very dark."}],
         "influence": {"influence": 0.123, "contradicts_its_class": True, "judged": True},
     }  # fmt: skip
     classes = [
-        {"name": name, "images": [image for _ in package.support_of(name)]}
+        {
+            "name": name,
+            "images": [
+                image | {"number": 2 * place + 1} for place in range(len(package.support_of(name)))
+            ],
+        }
         for name in package.classifier.class_names
     ]
     lineage = {
@@ -132,7 +136,13 @@ def full_audit(package: ModelPackage) -> dict[str, object]:
         "inputs": {"request_sha256": "a" * 64, "classes": classes},
         "calibration": {"temperature": 7.25, "abstention_threshold": 0.55, "left out right": 0.9},
         "checks": [
-            {"check": "near_duplicate", "label": "naevus", "image": 2, "finding": "Like number 1."}
+            {"check": "near_duplicate", "label": "naevus", "image": 2, "finding": "Like number 1."},
+            {
+                "check": "dark",
+                "label": "naevus",
+                "image": 3,
+                "finding": "class 'naevus': image 3: The image is very dark.",
+            },
         ],
         "warnings": ["Like number 1.", "Few images."],
         "generator": {"name": "untrained", "sha256": "b" * 64, "lineage": lineage},
@@ -151,6 +161,7 @@ def test_the_card_shows_all_that_is_recorded(build_package: BuildPackage) -> Non
     ):  # fmt: skip
         assert part in page, part
     assert page.count("Like number 1.") == 1
+    assert "<li>The image is very dark.</li>" in page
     assert f"{39:064x}" in page
 
 

@@ -10,7 +10,6 @@ import pytest
 from sgps.errors import StoreError
 from sgps.registry import ModelRegistry
 from sgps.registry.contents import (
-    find_image_versions,
     find_stored,
     foreign_loading,
     list_versions,
@@ -40,18 +39,6 @@ def test_contents_are_read_where_they_lie(
     assert stored.run_id == registered.run_id
     assert find_stored(registry, "nosuch", "1") is None
     assert find_stored(registry, registered.model_name, "9") is None
-
-
-def test_versions_are_found_by_the_beginning_of_an_image_digest(
-    registry: ModelRegistry, build_package: BuildPackage
-) -> None:
-    package = build_package()
-    registered = registry.register(package)
-    digest = package.support[1].pixel_sha256
-    for length in (6, 12, 20):
-        (found,) = find_image_versions(registry, digest[:length])
-        assert found.model_uri == registered.model_uri
-    assert find_image_versions(registry, digest[1:10]) == []
 
 
 def test_erased_contents_are_gone_from_disk_and_store(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sgps.audit import seal_record
 from sgps.errors import RequestError, UnknownNameError
 from sgps.registry import ModelPackage, ModelRegistry, RegisteredVersion
 from sgps.registry._labels import (
@@ -16,9 +17,18 @@ from sgps.registry._labels import (
     VersionFacts,
     abstention_threshold,
     describe_version,
-    search_tags,
 )
-from sgps.registry.labelling import label_version, point_approved_alias
+from sgps.registry._tags import search_tags
+from sgps.registry.contents import find_stored
+from sgps.registry.erasing import KEPT_TAGS, Epitaph
+from sgps.registry.labelling import (
+    Labels,
+    compare_labels,
+    label_version,
+    point_approved_alias,
+    record_labels,
+    tombstone_labels,
+)
 from sgps.registry.states import FOLLOWING, State, StateChange, require_transition
 
 BuildPackage = Callable[..., ModelPackage]
@@ -32,16 +42,55 @@ CHANGES = (
 
 
 @pytest.fixture
-def registered(registry: ModelRegistry, build_package: BuildPackage) -> RegisteredVersion:
-    package = build_package()
-    images = [
-        {"name": name, "images": [{} for _ in package.support_of(name)]}
-        for name in package.classifier.class_names
+def package(build_package: BuildPackage) -> ModelPackage:
+    """With an audit record as a synthesis writes it."""
+    plain = build_package()
+    classifier = plain.classifier
+    classes = [
+        {
+            "name": name,
+            "images": [{"pixel_sha256": image.pixel_sha256} for image in plain.support_of(name)],
+        }
+        for name in plain.texts
     ]
-    inputs = dict(package.audit["inputs"]) | {"classes": images}
-    outputs = {"details": package.classifier.details}
-    audit = dict(package.audit) | {"inputs": inputs, "outputs": outputs}
-    return registry.register(build_package(audit=audit))
+    outputs = {
+        "weights_sha256": classifier.weights_sha256,
+        "architecture": classifier.architecture,
+        "class_names": list(classifier.class_names),
+        "details": classifier.details,
+    }
+    further = {
+        "request_id": plain.request_id,
+        "task": plain.task,
+        "who": {"requester": plain.requester, "role": "steward", "authentication": "none"},
+        "why": {"purpose": plain.purpose, "legal_basis": "Consent."},
+        "inputs": dict(plain.audit["inputs"]) | {"classes": classes},
+        "outputs": outputs,
+    }
+    return build_package(audit=dict(plain.audit) | further)
+
+
+@pytest.fixture
+def registered(registry: ModelRegistry, package: ModelPackage) -> RegisteredVersion:
+    return registry.register(package)
+
+
+@pytest.fixture
+def labels(
+    registry: ModelRegistry, registered: RegisteredVersion, package: ModelPackage
+) -> Callable[..., Labels]:
+    """What the version should show in a state, after these steps."""
+    classes = [{"name": name, "description": text} for name, text in package.texts.items()]
+
+    def build(state: State = State.DRAFT, history: tuple[StateChange, ...] = ()) -> Labels:
+        texts = {"classes": classes}
+        return record_labels(registry, registered.run_id, package.audit, texts, state, history)
+
+    return build
+
+
+def show(registry: ModelRegistry, labels: Labels) -> tuple[str, ...]:
+    return label_version(registry, "skin-marks", "1", labels)
 
 
 def test_every_state_says_what_may_follow() -> None:
@@ -124,43 +173,114 @@ def test_every_image_hash_is_in_a_tag_whole(build_package: BuildPackage) -> None
     assert all(len(value) <= 4_000 for value in tags.values())
 
 
-def test_labels_are_made_from_the_registry_alone(
-    registry: ModelRegistry, registered: RegisteredVersion
+def test_what_is_registered_is_what_the_record_says(
+    registry: ModelRegistry, package: ModelPackage, labels: Callable[..., Labels]
 ) -> None:
-    version = registry.describe(registered.model_uri)
+    stored = find_stored(registry, "skin-marks", "1")
+    assert stored is not None
+    assert compare_labels(registry, stored, labels()) == []
+    assert stored.tags == search_tags(package) == labels().tags
+    assert "Asymmetric\\." in stored.description
+    assert show(registry, labels()) == ()
+
+
+def test_labels_follow_the_steps_of_a_review(
+    registry: ModelRegistry, registered: RegisteredVersion, labels: Callable[..., Labels]
+) -> None:
     before = registry.client.get_model_version("skin-marks", "1").description
     assert "State: **draft**" in before
-    changed = label_version(registry, version, State.APPROVED, CHANGES)
-    assert changed == (
+    assert show(registry, labels(State.APPROVED, CHANGES)) == (
         "state of the version: draft -> approved",
         "description of the version",
         "state of the run: draft -> approved",
+        "description of the run",
     )
     stored = registry.client.get_model_version("skin-marks", "1")
     run = registry.client.get_run(registered.run_id)
     assert stored.tags["state"] == run.data.tags["state"] == "approved"
     assert stored.description == run.data.tags["mlflow.note.content"]
     assert "Dr\\. Bo" in stored.description
-    assert "Asymmetric\\." in stored.description
-    assert label_version(registry, version, State.APPROVED, CHANGES) == ()
-    label_version(registry, version, State.DRAFT, ())
+    assert show(registry, labels(State.APPROVED, CHANGES)) == ()
+    show(registry, labels())
     assert registry.client.get_model_version("skin-marks", "1").description == before
 
 
-def test_labels_outlive_the_files_of_the_run(
-    registry: ModelRegistry, registered: RegisteredVersion, artifact_folder: object
+def test_every_label_that_was_changed_is_named_and_mended(
+    registry: ModelRegistry, registered: RegisteredVersion, labels: Callable[..., Labels]
 ) -> None:
-    from pathlib import Path
+    client, name = registry.client, "skin-marks"
+    client.set_model_version_tag(name, "1", "purpose", "Other.")
+    client.delete_model_version_tag(name, "1", "legal_basis")
+    client.set_model_version_tag(name, "1", "image_hashes_2", "0" * 12)
+    client.set_model_version_tag(name, "1", "my own note", "kept")
+    client.update_model_version(name, "1", "# Approved by all")
+    client.set_tag(registered.run_id, "requester", "Dr. Mallory")
+    client.set_tag(registered.run_id, "mlflow.user", "Dr. Mallory")
+    client.set_tag(registered.run_id, "mlflow.note.content", "Fine")
+    stored = find_stored(registry, name, "1")
+    assert stored is not None
+    found = {one.where: one.values for one in compare_labels(registry, stored, labels())}
+    assert found == {
+        "tag purpose": ("To show that it works.", "Other."),
+        "tag legal_basis": ("Consent.", "nothing"),
+        "tag image_hashes_2": ("nothing", "0" * 12),
+        "description": (labels().description.splitlines()[0], "# Approved by all"),
+        "tag requester of the run": ("Dr. Ada", "Dr. Mallory"),
+        "tag mlflow.user of the run": ("Dr. Ada", "Dr. Mallory"),
+        "description of the run": (labels().description.splitlines()[0], "Fine"),
+    }
+    assert "tag purpose of the version: Other. -> To show that it works." in show(
+        registry, labels()
+    )
+    mended = find_stored(registry, name, "1")
+    assert mended is not None
+    assert compare_labels(registry, mended, labels()) == []
+    assert dict(mended.tags) == {**labels().tags, "my own note": "kept"}
 
-    for path in Path(str(artifact_folder)).rglob("*.json"):
-        if path.name in ("texts.json", "audit.json"):
-            path.unlink()
-    label_version(registry, registry.describe(registered.model_uri), State.ERASED, ())
-    text = registry.client.get_model_version("skin-marks", "1").description
-    assert "State: **erased**" in text
-    assert "Asymmetric" not in text
+
+def test_the_sealed_record_leaves_out_what_it_does_not_tell(
+    registry: ModelRegistry, registered: RegisteredVersion, package: ModelPackage
+) -> None:
+    audit = seal_record(package.audit, b"k" * 32)
+    partial = record_labels(registry, registered.run_id, audit, {}, State.REJECTED, CHANGES)
+    assert not {"weights_sha256", "image_hashes"} & set(partial.tags)
+    changed = show(registry, partial)
+    assert "state of the version: draft -> rejected" in changed
+    stored = registry.client.get_model_version("skin-marks", "1")
+    assert stored.tags["weights_sha256"] == package.classifier.weights_sha256
+    assert "State: **rejected**" in stored.description
+    assert "Asymmetric" not in stored.description
+
+
+def test_a_tombstone_is_compared_and_mended(
+    registry: ModelRegistry, registered: RegisteredVersion, package: ModelPackage
+) -> None:
+    audit = seal_record(package.audit, b"k" * 32)
+    epitaphs = [Epitaph("Dr. Eve", "Withdrawn.", "2030-01-02", number) for number in (8, 7)]
+    tombstone = tombstone_labels(audit, epitaphs)
+    show(registry, tombstone)
+    stored = find_stored(registry, "skin-marks", "1")
+    assert stored is not None
+    assert set(stored.tags) == {*KEPT_TAGS, "state"}
+    assert "entry 8" in stored.description
+    registry.client.update_model_version("skin-marks", "1", epitaphs[1].to_markdown())
+    older = find_stored(registry, "skin-marks", "1")
+    assert older is not None
+    assert compare_labels(registry, older, tombstone) == []
+    registry.client.update_model_version("skin-marks", "1", "Never erased.")
+    assert show(registry, tombstone) == ("description of the version",)
+
+
+def test_a_deleted_run_keeps_its_labels(
+    registry: ModelRegistry, registered: RegisteredVersion, labels: Callable[..., Labels]
+) -> None:
     registry.client.delete_run(registered.run_id)
-    label_version(registry, registry.describe(registered.model_uri), State.ARCHIVED, ())
+    assert show(registry, labels(State.ARCHIVED, CHANGES)) == (
+        "state of the version: draft -> archived",
+        "description of the version",
+    )
+    with pytest.raises(UnknownNameError, match="skin-marks/9"):
+        label_version(registry, "skin-marks", "9", labels())
 
 
 def test_the_alias_points_and_is_taken_away(
@@ -176,10 +296,10 @@ def test_the_alias_points_and_is_taken_away(
 
 
 def test_versions_are_found_by_what_an_auditor_asks_for(
-    registry: ModelRegistry, registered: RegisteredVersion, build_package: BuildPackage
+    registry: ModelRegistry, package: ModelPackage, labels: Callable[..., Labels]
 ) -> None:
-    digest = build_package().support[-1].pixel_sha256[:12]
-    label_version(registry, registry.describe(registered.model_uri), State.ARCHIVED, ())
+    digest = package.support[-1].pixel_sha256[:12]
+    show(registry, labels(State.ARCHIVED))
     for tags in (
         {"requester": "Dr. Ada"}, {"task": "Skin marks"}, {"state": "archived"},
         {"generator": "untrained"},

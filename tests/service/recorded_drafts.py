@@ -1,21 +1,24 @@
-"""Drafts that cost no synthesis: further models of one run, each recorded on its own."""
+"""Drafts that cost no synthesis: copies of one version, each recorded on its own."""
 
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sgps.audit import seal_record
+from sgps.service._file_digests import seal_files
 from sgps.service.requests import SynthesisRequest
+from sgps.service.review import repair_labels
 from sgps.service.synthesis import LEDGER_KIND, synthesize_request
 from sgps.service.workspace import Workspace
 from sgps.synthesizer import Synthesizer
 
 _NUMBERS = itertools.count(1)
-_FORGOTTEN = ("weights_hmac", "description_hmac")
 
 
 def synthesize_draft(folder: Path, workspace: Workspace, generator: Synthesizer) -> str:
@@ -31,7 +34,7 @@ def synthesize_draft(folder: Path, workspace: Workspace, generator: Synthesizer)
 
 
 def copy_draft(workspace: Workspace, model_uri: str, *, model_name: str = "") -> str:
-    """Register the run of ``model_uri`` once more, as a model of its own, and record it.
+    """Register a copy of ``model_uri``, with files of its own, as a model of its own; record it.
 
     The record is sealed, with a key of its own.
     """
@@ -42,27 +45,23 @@ def copy_draft(workspace: Workspace, model_uri: str, *, model_name: str = "") ->
     request_id = f"{number:032x}"
     if not model_name:
         client.create_registered_model(name)
-    stored = client.get_model_version(source.model_name, source.version)
+    experiment = client.get_run(source.run_id).info.experiment_id
+    run = client.create_run(experiment).info
+    artifacts = workspace.settings.artifact_folder
+    folder = artifacts / run.run_id / "artifacts"
+    shutil.copytree(artifacts / source.run_id / "artifacts", folder)
+    audit = json.loads((folder / "audit.json").read_text()) | {"request_id": request_id}
+    (folder / "audit.json").write_text(json.dumps(audit))
+    key = workspace.ledger.record_keys.create(request_id)
+    sealed = {"audit": seal_record(audit, key), "files": seal_files(folder, key)}
+    client.set_terminated(run.run_id)
     copy = client.create_model_version(
-        name,
-        source=stored.source,
-        run_id=stored.run_id,
-        tags={**stored.tags, "state": "draft", "request_id": request_id},
-        description=stored.description,
+        name, source=f"{run.artifact_uri}/model", run_id=run.run_id, tags={"state": "draft"}
     )
     uri = f"models:/{name}/{copy.version}"
-    classifier = workspace.registry.load(model_uri)
     [entry] = workspace.ledger.entries(LEDGER_KIND, model_uri)
-    audit = dict(entry.record["audit"]) | {"request_id": request_id}
-    outputs = {
-        name: value for name, value in audit["outputs"].items() if name not in _FORGOTTEN
-    } | {
-        "weights_sha256": classifier.weights_sha256,
-        "description_sha256": classifier.description_sha256,
-    }
-    sealed = seal_record(
-        audit | {"outputs": outputs}, workspace.ledger.record_keys.create(request_id)
-    )
-    registered = entry.record["registered"] | {"version": str(copy.version), "model_uri": uri}
-    workspace.ledger.append(LEDGER_KIND, uri, {"registered": registered, "audit": sealed})
+    place = {"version": str(copy.version), "model_uri": uri, "run_id": run.run_id}
+    record = {"registered": entry.record["registered"] | place, **sealed}
+    workspace.ledger.append(LEDGER_KIND, uri, record)
+    repair_labels(uri, workspace)
     return uri

@@ -26,8 +26,8 @@ from sgps.synthesizer import Synthesizer
 
 WHY = {"by": "Dr. Eve", "reason": "Consent was withdrawn."}
 STEPS = (
-    "begin", "uploads", "spool", "version", "artifacts", "outbox", "terms", "key", "compact",
-    "tombstone",
+    "begin", "uploads", "flow runs", "spool", "version", "artifacts", "outbox", "terms", "key",
+    "compact", "tombstone",
 )  # fmt: skip
 
 
@@ -129,6 +129,47 @@ def test_a_model_is_erased_once_and_its_run_is_gone_for_good(
             assert store.execute(query, (home.third.run_id,)).fetchone() == (0,), table
     with pytest.raises(UnknownNameError):
         erase(chosen, workspace, **WHY)
+
+
+@pytest.mark.parametrize(
+    ("selection", "erased"),
+    [
+        ({"image": "melanoma-0"}, ("first", "second")),
+        ({"person": "person-naevus-1"}, ("first",)),
+    ],
+)
+def test_what_the_index_hides_is_found_in_the_sealed_entries(
+    workspace: Workspace, home: RecordedHome, selection: dict[str, str], erased: tuple[str, ...]
+) -> None:
+    with closing(sqlite3.connect(home.settings.home_folder / "ledger.db")) as database:
+        database.execute("DELETE FROM ledger_terms")
+        database.commit()
+    if "image" in selection:
+        selection = {"image": home.digest(selection["image"])}
+    plan = plan_erasure(ErasureSelection(**selection), workspace)
+    assert [target.model_uri for target in plan.targets] == [
+        getattr(home, name).model_uri for name in erased
+    ]
+
+
+def test_an_index_that_names_another_model_erases_nothing_of_it(
+    workspace: Workspace, home: RecordedHome
+) -> None:
+    digest = home.digest("melanoma-0")
+    with closing(sqlite3.connect(home.settings.home_folder / "ledger.db")) as database:
+        database.execute("INSERT INTO ledger_terms VALUES (3, 'image', ?)", (digest,))
+        database.commit()
+    plan = plan_erasure(ErasureSelection(image=digest), workspace)
+    assert home.third.model_uri not in [target.model_uri for target in plan.targets]
+
+
+def test_folders_that_are_not_searched_are_named(workspace: Workspace, home: RecordedHome) -> None:
+    chosen = ErasureSelection(model_uri=home.third.model_uri)
+    assert not any("not searched" in note for note in plan_erasure(chosen, workspace).notes)
+    folder = home.settings.home_folder / "demo"
+    (folder / "images").mkdir(parents=True)
+    [note] = [note for note in plan_erasure(chosen, workspace).notes if "not searched" in note]
+    assert str(folder) in note
 
 
 def test_an_image_that_looks_the_same_is_pointed_out(

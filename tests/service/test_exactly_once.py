@@ -13,7 +13,7 @@ import pytest
 from whole_stores import assert_whole
 
 from sgps.audit import RequestState
-from sgps.errors import ConflictError, ImageError, QueueFullError, StoreError
+from sgps.errors import ConflictError, ImageError, QueueFullError, RequestError, StoreError
 from sgps.service._processing import _Lease
 from sgps.service._spool import Spool
 from sgps.service.exactly_once import finish_request, process, status, submit, synthesize_once
@@ -40,7 +40,7 @@ def shuffled(request: SynthesisRequest) -> SynthesisRequest:
 
 
 def known(warnings: Sequence[str]) -> list[str]:
-    return [warning for warning in warnings if "looks like one" in warning]
+    return [warning for warning in warnings if "look" in warning and "made from" in warning]
 
 
 def test_the_same_request_gives_the_same_receipt(
@@ -96,7 +96,8 @@ def test_images_of_another_request_are_known(
                     task_folder / label / f"{place}.png", seed=900 + 10 * len(label) + place
                 )
     request = SynthesisRequest.from_folder(task_folder, "Bo", "another", task="Other")
-    words = "class 'naevus': image 2 looks like one that models:/skin-marks/1 was made from"
+    words = "1 image looks like what models:/skin-marks/1 was made from"
+    recorded = "class 'naevus': image 2 looks like one that models:/skin-marks/1 was made from"
     sent = submit(request, workspace, generator)
     assert known(sent.warnings) == [words]
     other = synthesize_once(request, workspace, generator)
@@ -106,7 +107,7 @@ def test_images_of_another_request_are_known(
         "check": "known_image",
         "label": "naevus",
         "image": 2,
-        "finding": words,
+        "finding": recorded,
     }
     receipt = status(sent.request_id, workspace).receipt or {}
     assert known(receipt["warnings"]) == [words]
@@ -135,6 +136,23 @@ def test_a_key_belongs_to_one_content(
     with pytest.raises(ConflictError, match="'a' belongs to another request"):
         submit(other, workspace, generator, key="a")
     assert_whole(workspace)
+
+
+def test_a_key_is_one_of_its_requester_alone(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    first = synthesize_once(request_of_folder, workspace, generator)
+    digest = workspace.ledger.outbox.get(first.request_id).body_digest
+    bo = request_of_folder.model_copy(update={"requester": "Dr. Bo"})
+    for key in (f"content:{digest}", f"erased:{first.request_id}"):
+        mine = synthesize_once(request_of_folder, workspace, generator, key=key)
+        his = synthesize_once(bo, workspace, generator, key=key)
+        assert len({first.request_id, mine.request_id, his.request_id}) == 3
+    assert synthesize_once(request_of_folder, workspace, generator) == first
+    for key in ("", "k" * 256):
+        with pytest.raises(RequestError, match="idempotency key"):
+            submit(request_of_folder, workspace, generator, key=key)
+    assert_whole(workspace, 5)
 
 
 def test_fifty_at_once_are_one(

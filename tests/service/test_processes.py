@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -16,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from sgps.errors import InputError, OperatorError
+from sgps.service._children import open_log
 from sgps.service._servers import Health, Port
-from sgps.service._supervision import open_log
+from sgps.service._supervision import _Seat
 from sgps.service.processes import (
     Server,
     ServerFailureError,
@@ -59,10 +61,10 @@ time.sleep(600)
 DRIVER = """\
 import sys
 from pathlib import Path
-from sgps.service import _supervision
+from sgps.service import _children
 from sgps.service._servers import Health, Port
 from sgps.service.processes import Server, run_system
-_supervision.GRACE_SECONDS = float(sys.argv[3])
+_children.GRACE_SECONDS = float(sys.argv[3])
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 python = (sys.executable, "-I", "-S", "-c")
 servers = [Server("web", "Web", (*python, sys.argv[4], str(port)), {}, folder / "web",
@@ -200,9 +202,7 @@ def test_the_end_of_one_server_is_told_and_ends_the_rest(tmp_path: Path) -> None
     second = web_server(tmp_path, other, name="second", title="Second", after=("web",))
 
     def end_first(_state: SystemState) -> None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(b"GET /end HTTP/1.0\r\n\r\n")
-            connection.recv(100)
+        end_by_itself(port)
 
     servers = (web_server(tmp_path, port, secrets=("s3cret",)), second)
     with pytest.raises(ServerFailureError, match=r"Web ended by itself \(exit code 7\)") as caught:
@@ -211,6 +211,126 @@ def test_the_end_of_one_server_is_told_and_ends_the_rest(tmp_path: Path) -> None
     assert "out of ink: ***" in caught.value.tail
     assert is_gone(pid_in(tmp_path / "logs" / "second.log"))
     assert find_running(tmp_path) is None
+
+
+def end_by_itself(port: int) -> None:
+    """Let a server of ``WEB`` end with exit code 7."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /end HTTP/1.0\r\n\r\n")
+        connection.recv(100)
+
+
+def starts_in(log: Path) -> list[int]:
+    """Process numbers that a server of ``WEB`` had, oldest first."""
+    return [int(line.split()[-1]) for line in log.read_text().splitlines() if "started" in line]
+
+
+def test_a_server_that_ends_is_started_again_and_the_others_live_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.5)
+    port, page_port = free_port(), free_port()
+    steps: list[str] = []
+    said: list[str] = []
+    seen: list[dict[str, bool]] = []
+    mlflow = web_server(
+        tmp_path, port, name="mlflow", title="MLflow", restarts=True,
+        prepare=lambda: steps.append("prepare"), complete=lambda: steps.append("complete"),
+    )  # fmt: skip
+    page = web_server(tmp_path, page_port, name="page", title="Page", after=("mlflow",))
+
+    def look(*, down: bool, restarts: int) -> bool:
+        state = find_running(tmp_path)
+        if state is None or (state.servers[0].down, state.servers[0].restarts) != (down, restarts):
+            return False
+        seen.append(probe(state))
+        return True
+
+    def end_mlflow_then_page() -> None:
+        for number in (0, 1):
+            end_by_itself(port)
+            wait_for(lambda at=number: look(down=True, restarts=at), "its end is noticed")
+            wait_for(lambda at=number: look(down=False, restarts=at + 1), "it comes back")
+        end_by_itself(page_port)
+
+    kill = threading.Thread(target=end_mlflow_then_page)
+    with pytest.raises(ServerFailureError, match=r"Page ended by itself \(exit code 7\)"):
+        run_system((mlflow, page), tmp_path, say=said.append, started=lambda _state: kill.start())
+    kill.join()
+    assert seen == [{"mlflow": works, "page": True} for works in (False, True, False, True)]
+    assert steps == ["prepare", "complete"] * 3
+    assert len(set(starts_in(tmp_path / "logs" / "mlflow.log"))) == 3
+    assert len(starts_in(tmp_path / "logs" / "page.log")) == 1
+    told = "\n".join(said)
+    assert "MLflow ended by itself (exit code 7); see" in told
+    assert told.index("is started again in 0 s") < told.index("is started again in 1 s")
+    assert told.count("MLflow: works again after") == 2
+
+
+def test_a_server_whose_restart_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.05)
+    port, page_port = free_port(), free_port()
+    said: list[str] = []
+
+    def failing_in_turn(*faults: Exception | None) -> Callable[[], None]:
+        left = iter(faults)
+
+        def step() -> None:
+            fault = next(left)
+            if fault is not None:
+                raise fault
+
+        return step
+
+    web = web_server(
+        tmp_path, port, restarts=True,
+        prepare=failing_in_turn(None, OSError(28, "No space left"), None, None),
+        complete=failing_in_turn(None, OperatorError("no accounts"), None),
+    )  # fmt: skip
+    page = web_server(tmp_path, page_port, name="page", title="Page")
+
+    def end_web_then_page() -> None:
+        end_by_itself(port)
+        wait_for(lambda: "Web: works again" in "\n".join(said), "it works in the end")
+        end_by_itself(page_port)
+
+    ending = threading.Thread(target=end_web_then_page)
+    with pytest.raises(ServerFailureError, match="Page ended by itself"):
+        run_system((page, web), tmp_path, say=said.append, started=lambda _state: ending.start())
+    ending.join()
+    told = "\n".join(said)
+    assert "Web: cannot be started: [Errno 28] No space left; it is started again" in told
+    assert "Web: no accounts" in told
+    assert len(starts_in(tmp_path / "logs" / "web.log")) == 3
+
+
+def test_a_server_that_ends_again_and_again_at_the_start_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.05)
+    said: list[str] = []
+    command = (sys.executable, "-I", "-S", "-c", "print('no'); raise SystemExit(3)")
+    other = web_server(tmp_path, free_port(), name="other", title="Other")
+    broken = web_server(tmp_path, free_port(), command=command, restarts=True)
+    with pytest.raises(ServerFailureError, match=r"Web ended by itself \(exit code 3\)") as caught:
+        run_system((other, broken), tmp_path, say=said.append, started=print)
+    assert caught.value.tail == "no"
+    assert sum("starting" in line for line in said if line.startswith("Web")) == 3
+    assert is_gone(pid_in(tmp_path / "logs" / "other.log"))
+    assert find_running(tmp_path) is None
+
+
+def test_a_server_that_ends_again_and_again_is_started_more_and_more_rarely(
+    tmp_path: Path,
+) -> None:
+    seat = _Seat(web_server(tmp_path, 1), tmp_path / "web.log")
+    assert [seat.pause() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    seat.failures = 5_000
+    assert seat.pause() == 30
+    seat.ready, seat.since = True, time.monotonic() - 61
+    assert seat.pause() == 1
 
 
 def test_a_server_that_cannot_start_is_told(tmp_path: Path) -> None:
@@ -323,7 +443,7 @@ def test_a_holder_that_never_gets_ready_is_told(
 
 
 def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sgps.service._supervision._LOG_BYTES", 10)
+    monkeypatch.setattr("sgps.service._children._LOG_BYTES", 10)
     log = tmp_path / "a.log"
     for number in range(6):
         with open_log(log) as file:

@@ -13,11 +13,21 @@ import torch
 from whole_stores import assert_whole
 
 from sgps.audit import RequestState
-from sgps.service._processing import MAX_CRASHES
+from sgps.errors import UnknownNameError
+from sgps.service._loading import load_model
+from sgps.service._processing import MAX_CRASHES, give_up
 from sgps.service._spool import Spool
-from sgps.service.exactly_once import process, status, submit, synthesize_once
+from sgps.service.exactly_once import (
+    finish_request,
+    process,
+    status,
+    submit,
+    synthesize_once,
+)
 from sgps.service.reconcile import reconcile
 from sgps.service.requests import SynthesisRequest
+from sgps.service.review import repair_labels
+from sgps.service.verification import verify_records
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
@@ -25,7 +35,7 @@ from sgps.synthesizer import Synthesizer
 STEPS = (
     "claim_request", "check_stores", "read_request", "load_generator", "synthesize_weights",
     "assemble_record", "register_model", "store_artifacts", "create_version", "record_in_ledger",
-    "remove_request", "done",
+    "finish_version", "remove_request", "done",
 )  # fmt: skip
 
 
@@ -64,6 +74,24 @@ def die_at(
     return run
 
 
+def assert_only_finished_is_found(workspace: Workspace, step: str) -> None:
+    """What can be found is recorded and loads; nothing before its request is done."""
+    found = workspace.registry.search()
+    assert len(found) == (STEPS.index(step) > STEPS.index("finish_version"))
+    for version in found:
+        assert version.state == "draft"
+        load_model(version.model_uri, workspace)
+    runs = workspace.registry.request_runs()
+    assert len([run for run in runs if run.version and not run.unfinished]) == len(found)
+    for run in runs:
+        if run.version is not None and run.unfinished:
+            for uri in (run.version.model_uri, f"runs:/{run.run_id}/model"):
+                with pytest.raises(UnknownNameError, match=r"being made.*sgps reconcile"):
+                    load_model(uri, workspace)
+    kinds = {finding.kind for finding in verify_records(workspace).findings}
+    assert kinds <= ({"wrong state", "altered label"} if step == "finish_version" else set())
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_leaves_one_whole_version(
     step: str,
@@ -75,6 +103,7 @@ def test_a_kill_at_any_step_leaves_one_whole_version(
     die_at(step)
     with open_workspace(settings) as workspace:
         (row,) = workspace.ledger.outbox.recent()
+        assert_only_finished_is_found(workspace, step)
         reconcile(workspace, generator)
         assert status(row.request_id, workspace).state is RequestState.DONE
         assert_whole(workspace)
@@ -91,6 +120,81 @@ def test_a_kill_before_a_request_is_accepted_leaves_nothing(
     with open_workspace(settings) as workspace:
         reconcile(workspace, generator)
         assert_whole(workspace, 0)
+
+
+def test_a_version_without_a_recorded_end_is_cured_by_reconciling(
+    die_at: Callable[[str], None], settings: Settings, generator: Synthesizer
+) -> None:
+    die_at("finish_version")
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        assert row.state is RequestState.DONE
+        report = reconcile(workspace, generator)
+        assert report.finished == (f"{row.request_id}: done: models:/skin-marks/1",)
+        assert verify_records(workspace).passed
+        assert reconcile(workspace, generator).finished == ()
+        stored = workspace.registry.client.get_model_version("skin-marks", "1")
+        assert "State: **draft**" in stored.description
+        assert workspace.registry.client.get_run(stored.run_id).data.tags["state"] == "draft"
+
+
+def test_a_version_without_a_recorded_end_is_mended_by_the_review(
+    die_at: Callable[[str], None], settings: Settings
+) -> None:
+    die_at("finish_version")
+    with open_workspace(settings) as workspace:
+        assert repair_labels("models:/skin-marks/1", workspace)
+        assert [version.state for version in workspace.registry.search()] == ["draft"]
+
+
+def test_an_unfinished_version_of_a_failed_request_is_swept(
+    die_at: Callable[[str], None], settings: Settings, generator: Synthesizer
+) -> None:
+    die_at("record_in_ledger")
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        with pytest.raises(UnknownNameError, match="not in the ledger"):
+            repair_labels("models:/skin-marks/1", workspace)
+        give_up(row, "nobody wants it", workspace)
+        assert reconcile(workspace, generator).swept == ("models:/skin-marks/1",)
+        assert_whole(workspace, 0)
+
+
+def test_a_version_that_cannot_be_read_now_is_kept(
+    die_at: Callable[[str], None], settings: Settings, generator: Synthesizer, tmp_path: Path
+) -> None:
+    die_at("record_in_ledger")
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        (before,) = workspace.registry.request_runs()
+        for name in ("audit.json", "classifier.safetensors"):
+            (stored,) = settings.artifact_folder.rglob(name)
+            aside = stored.rename(tmp_path / name)
+            stored.symlink_to(stored)
+            sent = process(row.request_id, workspace, generator)
+            assert sent.state is RequestState.ACCEPTED
+            assert "cannot be used" in sent.error
+            assert workspace.registry.request_runs() == [before]
+            stored.unlink()
+            aside.rename(stored)
+        assert process(row.request_id, workspace, generator).state is RequestState.DONE
+        (after,) = workspace.registry.request_runs()
+        assert after.run_id == before.run_id
+        assert_whole(workspace)
+
+
+def test_a_claim_in_vain_is_told_once(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    workspace.ledger.outbox.claim(sent.request_id, 0.5)
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sgps.service.exactly_once._POLL_SECONDS", 0.01)
+        finish_request(sent.request_id, workspace, generator, progress=told.append)
+    assert workspace.ledger.outbox.get(sent.request_id).attempts == 2
+    assert told.count("claim_request") == 1
+    assert told[-1] == "done"
 
 
 def test_with_nothing_to_do_nothing_is_done(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from sgps.errors import (
 )
 from sgps.registry.states import FOLLOWING, State
 from sgps.service import review
+from sgps.service.erasure import ErasureSelection, erase
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
@@ -63,6 +64,11 @@ def alias(workspace: Workspace, model_uri: str) -> str | None:
         return workspace.registry.describe(f"models:/{name}@approved").model_uri
     except UnknownNameError:
         return None
+
+
+def artifacts(workspace: Workspace, model_uri: str) -> Path:
+    run_id = workspace.registry.describe(model_uri).run_id
+    return workspace.settings.artifact_folder / run_id / "artifacts"
 
 
 def test_from_draft_to_the_archive(draft: str, workspace: Workspace) -> None:
@@ -120,18 +126,71 @@ def test_steps_out_of_turn_are_refused(draft: str, workspace: Workspace) -> None
         review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
 
 
-def test_altered_weights_are_not_approved(draft: str, workspace: Workspace) -> None:
+def _flip_last_byte(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "alter"),
+    [
+        ("model/data/classifier/classifier.safetensors", _flip_last_byte),
+        ("support/melanoma/1-*.png", lambda path: path.write_bytes(b"no image")),
+        ("support/melanoma/1-*.png", Path.unlink),
+        ("texts.json", lambda path: path.write_text(path.read_text().replace('""', '"Other."'))),
+        ("card.html", lambda path: path.write_text("<h1>Approved</h1>")),
+        ("audit.json", lambda path: path.write_text(path.read_text().replace("Ada", "Bo"))),
+    ],
+)
+def test_altered_artifacts_are_not_approved(
+    draft: str, workspace: Workspace, name: str, alter: Callable[[Path], object]
+) -> None:
     review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
-    (path,) = workspace.settings.artifact_folder.rglob("classifier.safetensors")
-    sound = path.read_bytes()
-    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    try:
-        with pytest.raises(IntegrityError):
-            review.approve(draft, workspace, **BO)
-    finally:
-        path.write_bytes(sound)
+    (path,) = artifacts(workspace, draft).glob(name)
+    alter(path)
+    before = workspace.ledger.checkpoint().number
+    place = path.parent.name if path.suffix == ".safetensors" else path.name
+    with pytest.raises(IntegrityError, match=rf"artifact: .*{place}"):
+        review.approve(draft, workspace, **BO)
+    assert workspace.ledger.checkpoint().number == before
+    assert alias(workspace, draft) is None
     assert review.state_of(draft, workspace).state is State.PENDING_REVIEW
     assert review.reject(draft, workspace, **BO).state is State.REJECTED
+    version = workspace.registry.client.get_model_version(draft.split("/")[1], "1")
+    assert version.tags["state"] == "rejected"
+    assert "State: **rejected**" in version.description
+    assert "Requested by: Dr\\. Ada" in version.description
+
+
+def test_forged_labels_are_not_approved_until_they_are_repaired(
+    draft: str, workspace: Workspace
+) -> None:
+    client, name = workspace.registry.client, draft.split("/")[1]
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    client.set_model_version_tag(name, "1", "purpose", "Anything at all.")
+    with pytest.raises(IntegrityError, match=r"tag purpose: expected study.*--repair"):
+        review.approve(draft, workspace, **BO)
+    client.set_registered_model_alias(name, "approved", "1")
+    with pytest.raises(IntegrityError, match="alias approved"):
+        review.approve(draft, workspace, **BO)
+    changes = review.repair_labels(draft, workspace)
+    assert changes == (
+        "tag purpose of the version: Anything at all. -> study",
+        "alias approved: 1 -> nothing",
+    )
+    assert review.approve(draft, workspace, **BO).state is State.APPROVED
+
+
+def test_a_step_forged_in_the_description_does_not_outlive_the_next(
+    draft: str, workspace: Workspace
+) -> None:
+    client, name = workspace.registry.client, draft.split("/")[1]
+    client.set_model_version_tag(name, "1", "requester", "Dr. Mallory")
+    client.update_model_version(name, "1", "Requested by Dr. Mallory")
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    version = client.get_model_version(name, "1")
+    assert version.tags["requester"] == "Dr. Ada"
+    assert "Mallory" not in version.description
 
 
 def test_the_alias_stands_for_what_was_approved_last(draft: str, workspace: Workspace) -> None:
@@ -160,6 +219,23 @@ def test_an_erased_version_cannot_be_reviewed(draft: str, workspace: Workspace) 
     assert alias(workspace, draft) is None
 
 
+def test_an_erasure_is_the_last_step_of_a_history(draft: str, workspace: Workspace) -> None:
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    selection = ErasureSelection(model_uri=draft)
+    outcome = erase(selection, workspace, by="Dr. Eve", reason="Consent withdrawn.")
+    shown = review.state_of(draft, workspace)
+    assert shown.state is State.ERASED
+    assert [change.state for change in shown.history] == [State.PENDING_REVIEW, State.ERASED]
+    last = shown.history[-1]
+    assert (last.who, last.reason, last.entry, last.previous) == (
+        "Dr. Eve",
+        "Consent withdrawn.",
+        outcome.entry,
+        State.PENDING_REVIEW,
+    )
+    assert review.repair_labels(draft, workspace) == ()
+
+
 def test_what_the_ledger_does_not_know_is_not_reviewed(
     draft: str, workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -168,6 +244,8 @@ def test_what_the_ledger_does_not_know_is_not_reviewed(
         with pytest.raises(UnknownNameError, match="not in the ledger"):
             review.submit_for_review(draft, unknowing, reviewer="Dr. Ada")
         assert review.state_of(draft, unknowing).state is State.DRAFT
+        with pytest.raises(UnknownNameError, match="not in the ledger"):
+            review.repair_labels(draft, unknowing)
     with pytest.raises(UnknownNameError):
         review.submit_for_review("models:/nobody/1", workspace, reviewer="Dr. Ada")
 
@@ -244,7 +322,6 @@ def test_ledger_and_mlflow_agree_after_any_steps(
     synthesized: str, workspace: Workspace, steps: list[State]
 ) -> None:
     uri = copy_draft(workspace, synthesized)
-    review.repair_labels(uri, workspace)  # the copies share a run, and so its labels
     state, history = State.DRAFT, []
     for wanted in steps:
         if wanted in FOLLOWING[state]:

@@ -173,7 +173,7 @@ def test_the_flow_run_goes_into_the_record(
         "name": "synthesize", "version": "7", "run_id": "run-1", "steps": {"decode": "2"}
     }  # fmt: skip
     assert steps[0] == "check_request"
-    assert steps[-3:] == ["record_in_ledger", "remove_request", "done"]
+    assert steps[-4:] == ["record_in_ledger", "finish_version", "remove_request", "done"]
 
 
 def test_the_loaded_model_predicts_like_the_synthesized(

@@ -87,7 +87,7 @@ def test_no_secret_is_shown_and_each_goes_where_it_is_needed(tmp_path: Path) -> 
         for secret in SECRETS
     }
     assert holders == {
-        "long-password-1": {"mlflow", "prefect", "runner", "page"},
+        "long-password-1": {"prefect", "runner", "page"},
         "long-password-2": {"page"},
         "pass-one": {"mlflow"},
         "pass-two": {"prefect"},
@@ -145,6 +145,34 @@ def test_open_to_others_without_accounts_is_said(tmp_path: Path) -> None:
         settings = Settings(home=tmp_path, page_host=host, basic_auth=accounts)
         _, remarks = plan_system(settings, {}, tmp_path)
         assert any("nobody has to sign in" in remark for remark in remarks) is warned
+
+
+def test_a_home_that_others_may_read_is_said(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for mode, warned in ((0o755, True), (0o710, True), (0o700, False)):
+        home.chmod(mode)
+        _, remarks = plan_system(Settings(home=home), {}, tmp_path)
+        assert any(f"chmod 700 {home}" in remark for remark in remarks) is warned
+
+
+def test_mlflow_keeps_no_list_of_what_was_looked_at(tmp_path: Path) -> None:
+    command = plan(tmp_path)["mlflow"].command
+    assert command[command.index("--uvicorn-opts") + 1] == "--no-access-log"
+
+
+def test_what_is_written_to_mlflow_is_written_by_an_account_of_its_own(tmp_path: Path) -> None:
+    first, second = (plan(tmp_path, basic_auth=SecretStr(ACCOUNTS)) for _ in range(2))
+    for name in ("page", "runner"):
+        assert first[name].environment["MLFLOW_TRACKING_USERNAME"] == "sgps-service"
+    passwords = {
+        servers["mlflow"].environment["MLFLOW_AUTH_ADMIN_PASSWORD"] for servers in (first, second)
+    }
+    assert len(passwords) == 2
+    assert not passwords & {"long-password-1", "long-password-2"}
+    taken = SecretStr("sgps-service:long-password-1:steward")
+    with pytest.raises(InputError, match="the name sgps-service"):
+        plan(tmp_path, basic_auth=taken)
 
 
 @pytest.mark.parametrize("accounts", ["ada", "ada:", ":long-password-1", "ada:short", "ada:x,"])

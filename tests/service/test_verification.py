@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ from recorded_home import RecordedHome, copy_home
 from sgps.audit import canonical_json
 from sgps.audit._chain import entry_digest
 from sgps.errors import IntegrityError
-from sgps.service.review import submit_for_review
+from sgps.registry.contents import find_stored
+from sgps.service._record_checks import Documents
+from sgps.service._version_checks import check_labels
+from sgps.service.erasure import ErasureSelection, erase
+from sgps.service.review import approve, repair_labels, submit_for_review
 from sgps.service.verification import AuditReport, verify_records
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.synthesizer import Synthesizer
@@ -34,14 +39,18 @@ def workspace(home: RecordedHome) -> Iterator[Workspace]:
         yield opened
 
 
-def alter_ledger(home: RecordedHome, *statements: str) -> None:
+def alter_ledger(home: RecordedHome, *statements: str, restore: bool = True) -> None:
+    """Change the ledger as somebody would who can drop its triggers, and makes them again."""
     with closing(sqlite3.connect(home.settings.home_folder / "ledger.db")) as database:
-        for (trigger,) in database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-        ).fetchall():
-            database.execute(f'DROP TRIGGER "{trigger}"')
+        triggers = database.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall()
+        for name, _ in triggers:
+            database.execute(f'DROP TRIGGER "{name}"')
         for statement in statements:
             database.execute(statement)
+        for _, made in triggers if restore else ():
+            database.execute(made)
         database.commit()
 
 
@@ -90,7 +99,7 @@ def test_a_truncation_is_seen_with_a_checkpoint(home: RecordedHome, workspace: W
     alter_ledger(
         home,
         "PRAGMA foreign_keys=OFF",
-        "UPDATE requests SET entry = NULL WHERE entry = 3",
+        "DELETE FROM requests WHERE entry = 3",
         "DELETE FROM ledger_entries WHERE number = 3",
     )
     assert verify_records(workspace, chain_only=True).passed
@@ -98,6 +107,28 @@ def test_a_truncation_is_seen_with_a_checkpoint(home: RecordedHome, workspace: W
     assert report.findings[0].entry == 3
     kinds = {(found.kind, found.subject) for found in verify_records(workspace).findings}
     assert ("unknown version", home.third.model_uri) in kinds
+
+
+def test_a_ledger_without_its_triggers_is_named(home: RecordedHome, workspace: Workspace) -> None:
+    alter_ledger(home, restore=False)
+    report = verify_records(workspace, chain_only=True)
+    assert {found.kind for found in report.findings} == {"missing protection"}
+    assert len(report.findings) == 3
+    assert verify_records(workspace).findings == report.findings
+    with pytest.raises(IntegrityError, match="missing protection: the ledger: trigger"):
+        report.require_passed()
+
+
+@pytest.mark.parametrize("forgotten", [(), ("DELETE FROM requests",)])
+def test_an_emptied_ledger_is_named(
+    home: RecordedHome, workspace: Workspace, forgotten: tuple[str, ...]
+) -> None:
+    empty = ("DELETE FROM ledger_terms", "DELETE FROM ledger_entries")
+    alter_ledger(home, "PRAGMA foreign_keys=OFF", *forgotten, *empty)
+    report = verify_records(workspace, chain_only=True)
+    assert report.entries == 0
+    assert {found.kind for found in report.findings} == {"chain"}
+    assert not report.passed
 
 
 def test_a_ledger_that_was_forged_whole_does_not_match_the_artifacts(
@@ -253,6 +284,115 @@ def test_tampering_with_the_registry_is_named(home: RecordedHome, workspace: Wor
     assert only_finding(verify_records(workspace))[:2] == ("missing version", home.first.model_uri)
 
 
+LABELS = (
+    *("requester", "purpose", "image_hashes", "classes", "data_sha256", "generator"),
+    *("weights_sha256", "legal_basis"),
+)
+
+
+def forge(workspace: Workspace, home: RecordedHome) -> None:
+    """Change each label that MLflow's interface lets one change."""
+    client = workspace.registry.client
+    name, version, run_id = home.first.model_name, home.first.version, home.first.run_id
+    for label in LABELS:
+        client.set_model_version_tag(name, version, label, "forged")
+    client.update_model_version(name, version, "**Approved** by the board.")
+    for label in ("requester", "state", "image_hashes", "weights_sha256", "mlflow.user"):
+        client.set_tag(run_id, label, "forged")
+    client.delete_registered_model_alias(name, "approved")
+
+
+def test_every_forged_label_is_named_and_repaired_from_the_ledger(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    uri = home.first.model_uri
+    submit_for_review(uri, workspace, reviewer="Dr. Ada")
+    approve(uri, workspace, reviewer="Dr. Bo", reason="Looked at 50 cases.")
+    assert verify_records(workspace).passed
+    before = find_stored(workspace.registry, home.first.model_name, home.first.version)
+    forge(workspace, home)
+    report = verify_records(workspace)
+    assert {(found.kind, found.where) for found in report.findings} == {
+        *(("altered label", f"tag {label}") for label in LABELS),
+        ("altered label", "description"),
+        *(("altered label", f"tag {one} of the run") for one in ("requester", "image_hashes")),
+        *(("altered label", f"tag {one} of the run") for one in ("weights_sha256", "mlflow.user")),
+        ("wrong state", "tag state of the run"),
+        ("wrong state", "alias approved"),
+    }
+    with pytest.raises(IntegrityError, match="review show MODEL --repair"):
+        report.require_passed()
+    assert "alias approved: nothing -> 1" in repair_labels(uri, workspace)
+    assert verify_records(workspace).findings == ()
+    assert find_stored(workspace.registry, home.first.model_name, home.first.version) == before
+
+
+def test_labels_are_not_repaired_from_altered_artifacts(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    client, first = workspace.registry.client, home.first
+    client.set_model_version_tag(first.model_name, first.version, "purpose", "forged")
+    _reword(home.artifacts(first) / "texts.json")
+    with pytest.raises(IntegrityError, match=r"texts.json, description of 'melanoma'"):
+        repair_labels(first.model_uri, workspace)
+    tags = client.get_model_version(first.model_name, first.version).tags
+    assert tags["purpose"] == "forged"
+
+
+def test_the_alias_of_an_older_version_is_named(home: RecordedHome, workspace: Workspace) -> None:
+    client, name = workspace.registry.client, home.first.model_name
+    submit_for_review(home.first.model_uri, workspace, reviewer="Dr. Ada")
+    client.set_registered_model_alias(name, "approved", home.first.version)
+    finding = verify_records(workspace).findings[0]
+    assert (finding.where, finding.expected, finding.found) == (
+        "alias approved",
+        "no version",
+        "version 1",
+    )
+
+
+def test_a_forged_tombstone_is_named_and_repaired(home: RecordedHome, workspace: Workspace) -> None:
+    client, first = workspace.registry.client, home.first
+    outcome = erase(
+        ErasureSelection(model_uri=first.model_uri), workspace, by="Dr. Eve", reason="Withdrawn."
+    )
+    version = (first.model_name, first.version)
+    text = client.get_model_version(*version).description
+    assert f"entry {outcome.entry} of the ledger" in text
+    client.update_model_version(*version, text.replace(f"entry {outcome.entry}", "entry 4"))
+    assert verify_records(workspace).passed, "the entry of the beginning is right as well"
+    client.update_model_version(*version, "Never erased.")
+    client.set_model_version_tag(*version, "requester", "Dr. Mallory")
+    client.set_model_version_tag(*version, "state", "approved")
+    wheres = {found.where for found in verify_records(workspace).findings}
+    assert wheres == {"description", "tag requester", "tag state"}
+    repair_labels(first.model_uri, workspace)
+    assert verify_records(workspace).passed
+    assert client.get_model_version(*version).description == text
+
+
+def test_labels_of_an_earlier_format_are_not_reported(
+    home: RecordedHome, workspace: Workspace
+) -> None:
+    """Version 0.1.0 wrote fewer tags and another description."""
+    client, second = workspace.registry.client, home.second
+    version = (second.model_name, second.version)
+    entry = workspace.ledger.get(2)
+    audit = json.loads((home.artifacts(second) / "audit.json").read_text())
+    old = replace(entry, record=entry.record | {"audit": audit | {"format": "sgps-audit-1"}})
+    client.update_model_version(*version, "As it was then.")
+    client.delete_model_version_tag(*version, "data_sha256")
+    stored = find_stored(workspace.registry, *version)
+    assert stored is not None
+    documents = Documents(audit, {"classes": []})
+    assert check_labels(workspace.registry, old, stored, documents, ()) == []
+    client.set_model_version_tag(*version, "requester", "Dr. Mallory")
+    forged = find_stored(workspace.registry, *version)
+    assert forged is not None
+    [finding] = check_labels(workspace.registry, old, forged, documents, ())
+    assert finding.where == "tag requester"
+
+
 def find_source(workspace: Workspace, home: RecordedHome) -> str:
     stored = workspace.registry.client.get_model_version(
         home.second.model_name, home.second.version
@@ -276,12 +416,23 @@ def test_entries_of_before_digests_were_sealed_are_compared(
     alter_ledger(
         home,
         "PRAGMA foreign_keys=OFF",
-        "UPDATE requests SET entry = NULL",
+        "DELETE FROM requests",
         "DELETE FROM ledger_terms",
         "DELETE FROM ledger_entries",
         "DELETE FROM record_keys",
     )
-    ledger.append("synthesize", sealed.subject, {**sealed.record, "audit": audit})
+    images = [image for item in audit["inputs"]["classes"] for image in item["images"]]
+    terms = {
+        "request_id": audit["request_id"],
+        "model_name": home.second.model_name,
+        "version": home.second.version,
+        "requester": audit["who"]["requester"],
+        "task": audit["task"],
+        "generator": audit["generator"]["sha256"],
+        "weights": home.second.weights_sha256,
+        "image": [image["pixel_sha256"] for image in images],
+    }
+    ledger.append("synthesize", sealed.subject, {**sealed.record, "audit": audit}, terms=terms)
     for receipt in (home.first, home.third):
         workspace.registry.client.delete_model_version(receipt.model_name, receipt.version)
     assert verify_records(workspace).findings == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sending import ledger, request_for, services
+from sending import ledger, picture, request_for, services
 from starlette.testclient import TestClient
 
 from sgps.service import review
@@ -76,16 +76,60 @@ def test_records_are_found(running: TestClient) -> None:
     assert colours in numbers("state=draft")
     assert numbers("kind=review") == [submitted]
     assert numbers("requester=Nobody") == []
+    assert numbers("requester=bO&task=SHAPES") == [shapes]
+    assert numbers("generator=No%20such") == []
+    name = workspace.ledger.get(shapes).record["audit"]["generator"]["name"]
+    assert {shapes, colours} <= set(numbers(f"generator={name.upper()}"))
+    [*_, digest] = workspace.ledger.term_values("image")
+    found = [entry.number for entry in workspace.ledger.find(image=digest)]
+    assert numbers(f"image={digest[:16].upper()}") == found[::-1]
+    assert numbers("image=00000000000000") == []
     assert numbers("lines=1") == [submitted]
 
 
-def test_one_record_is_shown_whole(running: TestClient) -> None:
-    fields = request_for(running, "Whole")
+def test_one_record_is_shown_whole_behind_its_main_facts(running: TestClient) -> None:
+    fields = request_for(running, "Whole", legal_basis="Consent, study 7.")
     receipt = running.post("/api/requests", json=fields).json()["receipt"]
     (entry,) = ledger(running).find(request_id=receipt["request_id"])
     text = running.get(f"/audit/{entry.number}").text
-    assert receipt["run_id"] in text
-    assert "The chain is sound" in text
+    facts, _, folded = text.partition('<details class="whole">')
+    for name, value in (
+        ("Task", "Whole"),
+        ("Asked for by", "Ada (steward, did not sign in)"),
+        ("Why", "To see."),
+        ("Why the pictures may be used", "Consent, study 7."),
+        ("Classes", "red (2 pictures), blue (2 pictures)"),
+        ("MLflow run", receipt["run_id"]),
+    ):
+        assert f'<th scope="row">{name}</th><td>{value}</td>' in facts
+    assert "The chain is sound" in facts
+    assert re.search(r"State now</th><td[^>]*>draft</td>", facts)
+    assert "<pre" not in facts
+    assert receipt["run_id"] in folded
+
+
+def test_the_facts_of_other_entries_are_told(running: TestClient) -> None:
+    running.post("/api/requests", json=request_for(running, "日本語", 90))
+    (made,) = ledger(running).find(task="日本語")
+    workspace = services(running).worker.workspace
+    review.submit_for_review(made.subject, workspace, reviewer="Ada", reason="Please look.")
+    name = made.subject.split("/")[1]
+    running.post(f"/api/models/{name}/1/predict", content=picture(91))
+    reviewed, used = ledger(running).entries(limit=2)
+    text = running.get(f"/audit/{reviewed.number}").text
+    for fact, value in (
+        ("About", f"{made.subject} (日本語)"),
+        ("State before", "draft"),
+        ("State after", "pending review"),
+        ("By", "Ada (did not sign in)"),
+        ("Reason", "Please look."),
+        ("Made in entry", made.number),
+    ):
+        assert f'<th scope="row">{fact}</th><td>{value}</td>' in text
+    text = running.get(f"/audit/{used.number}").text
+    assert '<th scope="row">Act</th><td>predict</td>' in text
+    assert '<th scope="row">Images</th><td>1</td>' in text
+    assert running.get("/audit").text.count(f"{made.subject} (日本語)") == 2
 
 
 @pytest.mark.parametrize("path", ["/audit/99", "/audit/x", "/nothing", f"/audit/{10**20}"])

@@ -175,6 +175,47 @@ def test_a_slow_request_is_pending_and_can_be_followed(open_client: OpenClient) 
     assert found["receipt"]["version"] == "1"
 
 
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=10, Respond-Async; foo"])
+def test_who_prefers_not_to_wait_is_answered_at_once(client: TestClient, prefer: str) -> None:
+    fields = request_for(client, "At once")
+    answer = client.post("/api/requests", json=fields, headers={"Prefer": prefer})
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert (answer.json()["state"], answer.json()["task"]) == ("pending", "At once")
+    services(client).worker.enqueue(answer.json()["request_id"]).result(timeout=60)
+    again = client.post("/api/requests", json=fields, headers={"Prefer": prefer})
+    assert again.status_code == 201
+    assert "preference-applied" not in again.headers
+    assert again.json()["receipt"]["version"] == "1"
+
+
+@pytest.mark.parametrize("prefer", ["wait=10", "no-respond-async", ""])
+def test_other_preferences_change_nothing(running: TestClient, prefer: str) -> None:
+    fields = request_for(running, f"Wait {prefer}", 750)
+    answer = running.post("/api/requests", json=fields, headers={"Prefer": prefer})
+    assert answer.status_code == 201
+
+
+def test_known_pictures_are_one_remark_for_each_earlier_model(running: TestClient) -> None:
+    first = request_for(running, "日本語", 760)
+    assert running.post("/api/requests", json=first).json()["task"] == "日本語"
+    other = request_for(running, "Known", 780)
+    other["classes"][0]["images"] += [first["classes"][0]["images"][0], drop(running, 763)]
+    other["classes"][1]["images"].append(other["classes"][1]["images"][0])
+    remarks = running.post("/api/requests", json=other).json()["remarks"]
+    uri = next(iter(remarks["known"]))["model_uri"]
+    assert uri.startswith("models:/task-")
+    assert remarks["known"] == [{"model_uri": uri, "title": "日本語", "pictures": 1, "of": 6}]
+    assert "known_image" not in {each["check"] for each in remarks["pictures"]}
+    assert remarks["pictures"][0] == {
+        "check": "duplicate",
+        "class": "blue",
+        "image": 3,
+        "message": "image 3 shows the same as image 1 and was left out",
+    }
+    assert remarks["pictures"][1]["message"].startswith("Small: it is 48 x 48 pixels")
+
+
 def test_a_registry_that_is_down_leaves_the_request_pending(
     open_client: OpenClient, tmp_path: Path
 ) -> None:

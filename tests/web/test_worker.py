@@ -40,6 +40,28 @@ def test_asking_twice_works_once(client: TestClient) -> None:
     assert worker.steps(answer["request_id"]).count("register_model") == 1
 
 
+def test_steps_of_a_new_try_replace_those_of_the_one_before(
+    open_client: OpenClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    broken = open_client(tracking_uri=f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}")
+    answer = broken.post("/api/requests", json=request_for(broken, "Steps")).json()
+    worker = services(broken).worker
+    for _ in range(3):
+        worker.enqueue(answer["request_id"]).result(timeout=60)
+    assert worker.steps(answer["request_id"]) == ["claim_request", "check_stores"]
+
+
+def test_a_cold_start_is_a_step_of_its_own(client: TestClient) -> None:
+    worker = services(client).worker
+    fields = request_for(client, "Cold")
+    warm, worker._synthesizer = worker._synthesizer, None
+    load = worker._warm_synthesizer
+    worker._warm_synthesizer = lambda: warm or load()  # type: ignore[method-assign]
+    answer = client.post("/api/requests", json=fields).json()
+    assert answer["steps"][:2] == ["get_ready", "claim_request"]
+
+
 def test_memory_can_be_given_back_again_and_again() -> None:
     return_freed_memory()
     assert return_freed_memory() in (True, False)

@@ -42,6 +42,10 @@ export class ClassCard {
     return this.pictures.filter((picture) => picture.id);
   }
 
+  get title() {
+    return this.legend.textContent.toLowerCase();
+  }
+
   get busy() {
     return this.pictures.some((picture) => !picture.id && !picture.failed);
   }
@@ -146,12 +150,13 @@ export class ClassCard {
     });
   }
 
-  #offer({ dataset, label, text }, pick) {
+  #offer({ dataset, label, title, text }, pick) {
     const button = element("button", { type: "button", class: "text-choice" },
-      element("strong", {}, `${label} (${dataset})`), " ", text);
+      element("strong", {}, `${title} (${dataset.replaceAll("_", " ")})`), " ", text);
     button.addEventListener("click", () => {
       this.text.value = text;
       if (!this.name.value.trim()) this.name.value = label.replaceAll("_", " ");
+      this.text.dispatchEvent(new Event("input", { bubbles: true }));
       pick.open = false;
       this.text.focus();
     });

@@ -21,6 +21,11 @@ export function copyOf(templateId) {
   return copy;
 }
 
+export function newId(word) {
+  last += 1;
+  return `${word}-${last}`;
+}
+
 export function plural(count, one, many = `${one}s`) {
   return `${count} ${count === 1 ? one : many}`;
 }

@@ -1,75 +1,78 @@
-// Ask for the classifier, follow its steps, show the receipt.
+// Ask for the classifier, and follow its steps as they happen.
 
 import { ApiError, call } from "./api.js";
 import { element, sentence } from "./elements.js";
 
 const STEPS = {
+  get_ready: "Getting ready, which takes a moment after a start",
   check_stores: "Checking that it can be kept",
   read_request: "Reading the pictures",
-  load_generator: "Loading the generator",
+  load_generator: "Setting up",
   synthesize_weights: "Making the classifier",
   assemble_record: "Writing the record",
-  register_model: "Registering it, with its pictures",
+  register_model: "Registering it",
+  store_artifacts: "Keeping it, with its pictures and words",
+  create_version: "Giving it a number",
   record_in_ledger: "Entering it in the ledger",
+  finish_version: "Letting it be found",
+  remove_request: "Clearing up",
 };
-const PAUSE = 400;
-const LONGEST_PAUSE = 5000;
+const FIRST_PAUSE = 180;
+const LONGEST_PAUSE = 1000;
+const PAUSE_WHILE_A_STORE_IS_DOWN = 3000;
+const PAUSE_WITHOUT_ANSWER = 1000;
+const LONGEST_ANSWER = 20000;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-export async function make(asked, onStep) {
-  onStep([], "Sent; waiting for the answer…");
-  let answer = await call("POST", "/api/requests", { json: asked });
-  for (let wait = PAUSE; answer.state === "pending"; wait = Math.min(wait * 1.3, LONGEST_PAUSE)) {
+// The answer comes as soon as the request is kept; the rest is followed.
+export function send(asked) {
+  return call("POST", "/api/requests", { json: asked, headers: { Prefer: "respond-async" } });
+}
+
+export function lookUp(requestId) {
+  const signal = AbortSignal.timeout(LONGEST_ANSWER);
+  return call("GET", `/api/requests/${encodeURIComponent(requestId)}`, { signal });
+}
+
+// onStep is told the steps so far and what is done now. null once isWanted says no.
+export async function follow(answer, onStep, isWanted) {
+  let wait = FIRST_PAUSE;
+  while (answer.state === "pending") {
     onStep(answer.steps, waitingText(answer));
-    await pause(wait);
-    answer = await again(answer);
+    await pause(answer.waiting_for ? PAUSE_WHILE_A_STORE_IS_DOWN : wait);
+    const next = await again(answer, onStep, isWanted);
+    if (!next) return null;
+    wait = next.steps.length === answer.steps.length ? Math.min(1.05 * wait, LONGEST_PAUSE) : FIRST_PAUSE;
+    answer = next;
   }
   if (answer.state === "failed") throw new ApiError(422, answer.error);
   onStep(answer.steps, "Done.");
   return answer;
 }
 
-async function again(answer) {
-  try {
-    return await call("GET", `/api/requests/${answer.request_id}`);
-  } catch (error) {
-    if (error.status === 0 || error.status === 503) return answer;
-    throw error;
+async function again(answer, onStep, isWanted) {
+  while (isWanted()) {
+    try {
+      return await lookUp(answer.request_id);
+    } catch (error) {
+      if (error.status !== 0 && error.status < 500) throw error;
+      const reason = error.status === 0 ? "The server does not answer" : "The server cannot say how far it is";
+      onStep(answer.steps, `${reason}; your request is kept, trying again…`);
+      await pause(PAUSE_WITHOUT_ANSWER);
+    }
   }
+  return null;
 }
 
 function waitingText({ steps, waiting_for: reason }) {
   if (reason) return `Your request is kept and will be finished later. ${sentence(reason)}`;
-  const last = steps[steps.length - 1];
-  return last in STEPS ? `${STEPS[last]}…` : "Waiting for its turn…";
+  const known = steps.filter((step) => step in STEPS);
+  return known.length ? `${STEPS[known.at(-1)]}…` : "Waiting for its turn…";
 }
 
 export function showSteps(list, steps) {
   const known = steps.filter((step) => step in STEPS);
   list.hidden = known.length === 0;
   list.replaceChildren(...known.map((step) => element("li", {}, STEPS[step])));
-}
-
-export function showReceipt(place, answer) {
-  const { receipt } = answer;
-  const rows = [
-    ["Classifier", `${receipt.model_name}, version ${receipt.version}`],
-    ["Address", element("code", {}, receipt.model_uri)],
-    ["Digest of its weights", element("code", {}, receipt.weights_sha256)],
-    ["Request", element("code", {}, receipt.request_id)],
-    ["Time taken", `${receipt.seconds.toFixed(1)} seconds`],
-  ];
-  const list = element("dl", {});
-  for (const [name, value] of rows) list.append(element("dt", {}, name), element("dd", {}, value));
-  const links = element("p", { class: "links" },
-    element("a", { href: answer.mlflow, target: "_blank", rel: "noreferrer" }, "Open this version in MLflow"), " ",
-    element("a", { href: `/audit?model=${encodeURIComponent(receipt.model_name)}` }, "See its record"));
-  place.replaceChildren(list, links, ...warnings(receipt.warnings));
-}
-
-function warnings(lines) {
-  if (!lines.length) return [];
-  const list = element("ul", {}, ...lines.map((line) => element("li", {}, sentence(line))));
-  return [element("div", { class: "warning" }, element("strong", {}, "Please look at this:"), list)];
 }

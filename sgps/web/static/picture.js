@@ -1,6 +1,10 @@
 // One picture of a class: its thumbnail, what the checks say of it, a button to take it out.
 
-import { element, sentence } from "./elements.js";
+import { element, newId, plural, sentence } from "./elements.js";
+import { plainly } from "./words.js";
+
+// From how many points of 100 on it is worth a line what a picture does to the others.
+const MANY_POINTS = 5;
 
 export class Picture {
   constructor(file, onRemove) {
@@ -16,7 +20,7 @@ export class Picture {
       "label", { class: "person", hidden: true }, "Person (a code, no name)", this.person,
     );
     const remove = element(
-      "button", { type: "button", class: "quiet remove", "aria-label": `Remove ${file.name}` }, "Remove",
+      "button", { type: "button", class: "quiet remove", id: newId("remove"), "aria-label": `Remove ${file.name}` }, "Remove",
     );
     remove.addEventListener("click", () => onRemove(this));
     this.item = element(
@@ -54,20 +58,25 @@ export class Picture {
     for (const line of lines) {
       if (line.code === "metadata_removed") line.short = takenOut(this.kept.removed);
     }
-    for (const other of this.repeats) {
-      lines.push({ severity: "warning", message: `Shows the same as ${other}` });
-    }
+    if (this.repeats.length) lines.push({ severity: "warning", message: sameAs(this.repeats) });
     if (this.influence) lines.push(...this.#influenceLines());
     if (!lines.length && this.kept) lines.push({ severity: "good", message: "Looks fine" });
     this.findings.replaceChildren(...lines.map(finding));
   }
 
   #influenceLines() {
-    const moved = (100 * this.influence.influence).toFixed(1);
-    const lines = [`Without it, the answers for the other pictures change by ${moved} points of 100`];
-    if (this.surprises) lines.unshift(`Without this picture it would be taken for “${this.influence.taken_for}”`);
+    const points = 100 * this.influence.influence;
+    const lines = [];
+    if (this.surprises) lines.push(`Without this picture it would be taken for “${this.influence.taken_for}”`);
+    if (this.surprises || points >= MANY_POINTS) {
+      lines.push(`Without it, the answers for the other pictures change by ${points.toFixed(1)} points of 100`);
+    }
     return lines.map((message) => ({ severity: "note", message }));
   }
+}
+
+function sameAs([first, ...others]) {
+  return `Shows the same as ${first}${others.length ? ` and ${plural(others.length, "other")}` : ""}`;
 }
 
 const HIDDEN_DATA = {
@@ -85,7 +94,7 @@ function takenOut(kinds) {
 
 const WORDS = { error: "Error: ", warning: "Look: ", note: "", good: "" };
 
-export function finding({ severity, message, short }) {
+export function finding({ severity, code, message, short = plainly(code, message) }) {
   const kind = severity in WORDS ? severity : "warning";
-  return element("li", { class: kind, title: short ? message : undefined }, WORDS[kind], sentence(short || message));
+  return element("li", { class: kind, title: short === message ? undefined : message }, WORDS[kind], sentence(short));
 }

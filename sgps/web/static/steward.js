@@ -1,28 +1,32 @@
 // The steward's page: classes, the request, its result.
 
-import { call } from "./api.js";
 import { ClassCard } from "./class_card.js";
-import { element, sentence } from "./elements.js";
-import { make, showReceipt, showSteps } from "./making.js";
-import { Trial } from "./trying.js";
+import { Comparison } from "./comparison.js";
+import { follow, lookUp, send, showSteps } from "./making.js";
+import { showProblems } from "./problems.js";
+import { Result } from "./result.js";
+import { onThisPage } from "./words.js";
 
 const form = document.getElementById("request");
 const place = document.getElementById("classes");
 const addButton = document.getElementById("add-class");
 const makeButton = document.getElementById("make");
-const problems = document.getElementById("problems");
 const progress = document.getElementById("progress");
 const steps = document.getElementById("steps");
 const mostBytes = Number(form.dataset.mostBytes);
 const mostPictures = Number(form.dataset.mostPictures);
 const FEWEST = Number(form.dataset.fewestClasses);
 const MOST = Number(form.dataset.mostClasses);
-const trial = new Trial(mostBytes);
 const cards = [];
-let comparison = 0;
+const comparison = new Comparison(cards);
+const result = new Result(cards, mostBytes);
+// The content of the request that was sent, and of that whose result is shown.
+let sent = "";
+let shown = "";
+let turn = 0;
 
 function addClass() {
-  const card = new ClassCard({ mostBytes, mostPictures, onChange: compare, onRemove: removeClass });
+  const card = new ClassCard({ mostBytes, mostPictures, onChange: changed, onRemove: removeClass });
   cards.push(card);
   place.append(card.root);
   number();
@@ -35,7 +39,7 @@ function removeClass(card) {
   card.discard();
   number();
   (cards[position] || cards[position - 1]).name.focus();
-  compare();
+  changed();
 }
 
 function number() {
@@ -46,34 +50,16 @@ function number() {
   addButton.hidden = cards.length >= MOST;
 }
 
-async function compare() {
-  const kept = cards.flatMap((card) => card.kept.map((picture) => ({ card, picture })));
-  const mine = (comparison += 1);
-  for (const { picture } of kept) picture.influence = null;
-  const names = new Map(kept.map(({ card, picture }) => [picture.id, { picture, card }]));
-  let repeats = [];
-  if (kept.length > 1) {
-    try {
-      ({ repeats } = await call("POST", "/api/images/compare", { json: { images: [...names.keys()] } }));
-    } catch {
-      return;
-    }
-  }
-  if (mine !== comparison) return;
-  for (const { picture } of kept) picture.repeats = [];
-  for (const [first, second] of repeats) {
-    note(names.get(first), names.get(second));
-    note(names.get(second), names.get(first));
-  }
-  for (const { picture } of kept) picture.show();
+function changed() {
+  comparison.run();
+  noteChange();
 }
 
-function note(one, other) {
-  const elsewhere = one.card === other.card ? "" : ` of ${other.card.legend.textContent.toLowerCase()}`;
-  one.picture.repeats.push(`${other.picture.name}${elsewhere}`);
+function noteChange() {
+  result.markStale(Boolean(shown) && content() !== shown);
 }
 
-function missing() {
+async function missing() {
   const found = [];
   const need = (field, text) => field.value.trim() || found.push([field, text]);
   need(form.elements.task, "Give the task a name");
@@ -90,24 +76,7 @@ function missing() {
     if (card.busy) found.push([zone, `${title}: wait until its pictures are checked`]);
     else if (!card.kept.length) found.push([zone, `${title}: give it at least one picture`]);
   }
-  return found;
-}
-
-function showProblems(found) {
-  for (const field of document.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
-  problems.hidden = found.length === 0;
-  const lines = found.map(([field, text]) => {
-    if (!field) return element("li", {}, sentence(text));
-    field.setAttribute("aria-invalid", "true");
-    const link = element("a", { href: `#${field.id}` }, sentence(text));
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      field.focus();
-    });
-    return element("li", {}, link);
-  });
-  problems.replaceChildren(element("p", {}, "This has to be put right first:"), element("ul", {}, ...lines));
-  if (found.length) problems.focus();
+  return [...found, ...(await comparison.problems())];
 }
 
 function asked() {
@@ -121,57 +90,75 @@ function asked() {
   return basis ? { ...fields, legal_basis: basis } : fields;
 }
 
-function showInfluence(classes, receipt) {
-  const found = new Map(classes.map((each) => [each.class, each.images]));
-  for (const card of cards) card.showInfluence(found.get(card.name.value.trim()) || []);
-  const surprising = cards.flatMap((card) =>
-    card.kept.filter((picture) => picture.surprises).map((picture) => surprise(card, picture)),
-  );
-  if (!surprising.length) return;
-  receipt.append(
-    element("h3", {}, "Pictures that are unlike the others of their class"),
-    element("p", { class: "hint" }, "This may well be right: a rare form, another light. See that they are in the right class."),
-    element("ul", { class: "images" }, ...surprising),
-  );
+function content() {
+  return JSON.stringify(asked());
 }
 
-function surprise(card, picture) {
-  const { taken_for: other } = picture.influence;
-  return element("li", { class: "picture" },
-    element("div", { class: "frame" }, element("img", { src: `/api/images/${picture.id}`, alt: picture.name })),
-    element("p", { class: "name", title: picture.name }, picture.name),
-    element("p", {}, `Given as “${card.name.value.trim()}”. Without this picture it would be taken for “${other}”.`),
-  );
+function tell(done, text) {
+  showSteps(steps, done);
+  if (progress.textContent !== text) progress.textContent = text;
+}
+
+function rememberInAddress(requestId) {
+  history.replaceState(null, "", requestId ? `/?request=${encodeURIComponent(requestId)}` : "/");
+}
+
+// One request at a time is followed; a newer one ends the earlier.
+async function work(begin, options) {
+  const mine = (turn += 1);
+  const isWanted = () => mine === turn;
+  try {
+    const answer = await follow(await begin(), tell, isWanted);
+    if (!answer) return;
+    result.show(answer, options);
+    shown = sent;
+    noteChange();
+  } catch (error) {
+    if (!isWanted()) return;
+    if (error.status === 404) rememberInAddress("");
+    sent = "";
+    tell([], "");
+    showProblems([[null, onThisPage(error.message, cards)]]);
+  }
 }
 
 async function submit(event) {
   event.preventDefault();
   if (makeButton.getAttribute("aria-disabled") === "true") return;
-  const found = missing();
-  showProblems(found);
-  if (found.length) return;
   makeButton.setAttribute("aria-disabled", "true");
   try {
-    const answer = await make(asked(), (done, text) => {
-      showSteps(steps, done);
-      progress.textContent = text;
+    const found = await missing();
+    showProblems(found);
+    if (found.length) return;
+    await work(async () => {
+      const request = asked();
+      tell([], "Checking your request…");
+      const answer = await send(request);
+      sent = JSON.stringify(request);
+      rememberInAddress(answer.request_id);
+      return answer;
     });
-    const result = document.getElementById("result");
-    const receipt = document.getElementById("receipt");
-    showReceipt(receipt, answer);
-    showInfluence(answer.influence, receipt);
-    result.hidden = false;
-    trial.begin(answer.receipt);
-    result.focus();
-    result.scrollIntoView({ block: "start" });
-  } catch (error) {
-    progress.textContent = "";
-    showProblems([[null, error.message]]);
   } finally {
     makeButton.removeAttribute("aria-disabled");
   }
 }
 
+function restore() {
+  const requestId = new URLSearchParams(location.search).get("request");
+  if (!requestId) return;
+  sent = content();
+  tell([], "Looking for your request…");
+  work(() => lookUp(requestId), { restored: true });
+}
+
 for (let count = 0; count < FEWEST; count += 1) addClass();
-addButton.addEventListener("click", () => addClass().name.focus());
+addButton.addEventListener("click", () => {
+  addClass().name.focus();
+  noteChange();
+});
+form.addEventListener("input", noteChange);
 form.addEventListener("submit", submit);
+window.addEventListener("beforeunload", (event) => {
+  if (cards.some((card) => card.kept.length || card.busy) && content() !== sent) event.preventDefault();
+});
+restore();

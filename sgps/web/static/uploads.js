@@ -8,14 +8,19 @@ let running = 0;
 
 export function upload(file, mostBytes) {
   if (file.size > mostBytes) {
-    const what = `${Math.round(file.size / 1e6)} MB are too much`;
-    const remedy = `a picture may have ${Math.round(mostBytes / 1e6)} MB`;
-    return Promise.reject(new ApiError(413, { what, remedy }));
+    return Promise.reject(new ApiError(413, tooLarge(file.size, mostBytes)));
   }
   return new Promise((resolve, reject) => {
     waiting.push({ file, resolve, reject });
     next();
   });
+}
+
+// With one decimal, and never the same number for a file that is too large as for the limit.
+function tooLarge(size, mostBytes) {
+  const most = Math.floor(mostBytes / 1e5);
+  const tenths = Math.max(Math.round(size / 1e5), most + 1);
+  return { what: `${tenths / 10} MB are too much`, remedy: `a picture may have ${most / 10} MB` };
 }
 
 async function next() {

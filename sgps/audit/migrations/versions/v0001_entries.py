@@ -5,31 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from sgps.audit._triggers import POSTGRESQL_FUNCTION, POSTGRESQL_TRIGGERS, SQLITE_TRIGGERS
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-# INSERT OR REPLACE deletes without firing the delete trigger, hence the third.
-_SQLITE_TRIGGERS = (
-    """CREATE TRIGGER ledger_entries_no_update BEFORE UPDATE ON ledger_entries
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-    """CREATE TRIGGER ledger_entries_no_delete BEFORE DELETE ON ledger_entries
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-    """CREATE TRIGGER ledger_entries_no_replace BEFORE INSERT ON ledger_entries
-       WHEN EXISTS (SELECT 1 FROM ledger_entries WHERE number >= NEW.number
-                    OR digest = NEW.digest OR previous_digest = NEW.previous_digest)
-       BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
-)
-
-_POSTGRESQL_TRIGGERS = (
-    """CREATE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS
-       $$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$""",
-    """CREATE TRIGGER ledger_entries_no_change BEFORE UPDATE OR DELETE ON ledger_entries
-       FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change()""",
-    """CREATE TRIGGER ledger_entries_no_truncate BEFORE TRUNCATE ON ledger_entries
-       FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change()""",
-)
 
 
 def upgrade() -> None:
@@ -53,6 +34,10 @@ def upgrade() -> None:
         sa.Column("value", sa.String(255), primary_key=True),
     )
     op.create_index("ix_ledger_terms_name_value", "ledger_terms", ["name", "value"])
-    is_postgresql = op.get_bind().dialect.name == "postgresql"
-    for statement in _POSTGRESQL_TRIGGERS if is_postgresql else _SQLITE_TRIGGERS:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(POSTGRESQL_FUNCTION)
+        triggers = POSTGRESQL_TRIGGERS
+    else:
+        triggers = SQLITE_TRIGGERS
+    for statement in triggers.values():
         op.execute(statement)
