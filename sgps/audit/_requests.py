@@ -46,7 +46,8 @@ class OutboxRow:
 
     ``body`` is the request as it was accepted; ``receipt`` is there once it is done; ``error`` says
     in one line why it failed, or why it waits for another try. ``attempts`` counts the claims, and
-    so names the one that holds the request. Times are UTC in ISO 8601.
+    so names the one that holds the request; ``crashes`` counts those that ended unexpectedly one
+    after the other. Times are UTC in ISO 8601.
     """
 
     request_id: str
@@ -57,6 +58,7 @@ class OutboxRow:
     task: str
     body: dict[str, Any]
     attempts: int
+    crashes: int
     error: str
     receipt: dict[str, Any] | None
     created: str
@@ -109,7 +111,15 @@ def to_outbox_row(found: Row[Any]) -> OutboxRow:
     return OutboxRow(
         **{
             name: values[name]
-            for name in ("request_id", "key", "body_digest", "requester", "task", "attempts")
+            for name in (
+                "request_id",
+                "key",
+                "body_digest",
+                "requester",
+                "task",
+                "attempts",
+                "crashes",
+            )
         },
         state=RequestState(values["state"]),
         body=json.loads(values["body"]),

@@ -14,7 +14,7 @@ from sgps.errors import StoreError
 
 # MLflow and Prefect keep a table "alembic_version" in databases that the ledger may share.
 VERSION_TABLE = "ledger_schema_version"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ALEMBIC_IN_USE = threading.Lock()  # Alembic's context and operations are global
 
@@ -73,7 +73,9 @@ def _stored_revision(connection: Connection) -> str | None:
 
 
 def _revision_of_uncounted_tables(connection: Connection) -> str | None:
-    names = set(inspect(connection).get_table_names())
+    found = inspect(connection)
+    names = set(found.get_table_names())
     if {REQUESTS.name, RECORD_KEYS.name} <= names:
-        return "0002"
+        columns = {column["name"] for column in found.get_columns(REQUESTS.name)}
+        return "0003" if REQUESTS.c.crashes.name in columns else "0002"
     return "0001" if ENTRIES.name in names else None

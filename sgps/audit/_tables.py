@@ -52,6 +52,7 @@ REQUESTS = Table(
     Column("task", String(255), nullable=False),
     Column("body", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False, server_default="0"),
     Column("leased_until", Float(53), nullable=False),
     Column("error", Text, nullable=False),
     Column("receipt", Text),

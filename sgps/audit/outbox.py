@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, select, update
 
 from sgps.audit._chain import LedgerEntry, canonical_json
 from sgps.audit._entries import NAME_LENGTH, TEXT_LENGTH, Terms, append_entry, require_text
@@ -83,8 +83,8 @@ class Outbox:
         row = {
             "request_id": request_id, "key": key, "body_digest": body_digest,
             "state": RequestState.ACCEPTED, "requester": requester, "task": task,
-            "body": canonical_json(dict(body)), "attempts": 0, "leased_until": 0.0, "error": "",
-            "receipt": None, "created": now, "updated": now,
+            "body": canonical_json(dict(body)), "attempts": 0, "crashes": 0, "leased_until": 0.0,
+            "error": "", "receipt": None, "created": now, "updated": now,
         }  # fmt: skip
         same = or_(REQUESTS.c.key == key, REQUESTS.c.request_id == request_id)
         with self._transaction(writes=True) as connection:
@@ -150,6 +150,8 @@ class Outbox:
                 .values(
                     state=RequestState.RUNNING,
                     attempts=REQUESTS.c.attempts + 1,
+                    crashes=REQUESTS.c.crashes
+                    + case((REQUESTS.c.state == RequestState.RUNNING, 1), else_=0),
                     leased_until=seconds_now(connection) + seconds,
                     updated=utc_now(),
                 )
@@ -168,16 +170,20 @@ class Outbox:
             until = seconds_now(connection) + seconds
             return _change(connection, ours, leased_until=until)
 
-    def release(self, request_id: str, error: str, *, attempt: int | None = None) -> bool:
+    def release(
+        self, request_id: str, error: str, *, attempt: int | None = None, crashed: bool = False
+    ) -> bool:
         """Put a request that is not done back, to be tried again; False where it is not ours.
 
-        With ``attempt``, only the request that this claim still holds.
+        With ``attempt``, only the request that this claim still holds. ``crashed``: the work ended
+        unexpectedly, which counts; a store that is down does not.
 
         Raises
         ------
         StoreError: the database cannot be written.
         """
-        return self._close(request_id, RequestState.ACCEPTED, error, attempt)
+        crashes = REQUESTS.c.crashes + 1 if crashed else 0
+        return self._close(request_id, RequestState.ACCEPTED, error, attempt, crashes=crashes)
 
     def fail(self, request_id: str, error: str, *, attempt: int | None = None) -> bool:
         """Give a request that is not done up, for good; False where it is not ours.
@@ -194,7 +200,7 @@ class Outbox:
         """Accept a failed request again; False where it did not fail. Raises StoreError."""
         failed = _held(request_id, (RequestState.FAILED,), None)
         with self._transaction(writes=True) as connection:
-            return _change(connection, failed, state=RequestState.ACCEPTED, error="")
+            return _change(connection, failed, state=RequestState.ACCEPTED, error="", crashes=0)
 
     def finish(
         self,
@@ -256,12 +262,19 @@ class Outbox:
                 receipt=canonical_json(kept) if row.receipt is not None else None,
             )
 
-    def _close(self, request_id: str, state: RequestState, error: str, attempt: int | None) -> bool:
+    def _close(
+        self,
+        request_id: str,
+        state: RequestState,
+        error: str,
+        attempt: int | None,
+        **changes: Any,
+    ) -> bool:
         states = _NOT_DONE if attempt is None else (RequestState.RUNNING,)
         ours = _held(request_id, states, attempt)
         reason = error.replace("\x00", "").encode("utf-8", "replace").decode()[:_ERROR_LENGTH]
         with self._transaction(writes=True) as connection:
-            return _change(connection, ours, state=state, leased_until=0.0, error=reason)
+            return _change(connection, ours, state=state, leased_until=0.0, error=reason, **changes)
 
 
 def _require_same_content(found: OutboxRow, key: str, body_digest: str) -> None:

@@ -62,10 +62,10 @@ def process_claimed(
         give_up(row, str(error), workspace)
     except BaseException as error:
         reason = f"unexpected {type(error).__name__}: {error}"
-        if row.attempts >= MAX_CRASHES:
+        if row.crashes + 1 >= MAX_CRASHES:
             give_up(row, reason, workspace)
         else:
-            outbox.release(row.request_id, reason, attempt=row.attempts)
+            outbox.release(row.request_id, reason, attempt=row.attempts, crashed=True)
         raise
 
 

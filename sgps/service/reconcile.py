@@ -62,7 +62,7 @@ def reconcile(
     """
     finished, released = [], []
     for row in workspace.ledger.outbox.waiting(_BATCH):
-        if row.state is RequestState.RUNNING and row.attempts >= MAX_CRASHES:
+        if row.state is RequestState.RUNNING and row.crashes + 1 >= MAX_CRASHES:
             give_up(row, "every attempt ended the process that made it", workspace)
         else:
             process(row.request_id, workspace, synthesizer, lease_seconds=lease_seconds)

@@ -90,7 +90,7 @@ def test_a_database_from_before_is_adopted(url_before_revisions: str) -> None:
         assert ledger.outbox.recent() == []
         assert ledger.verify().entries == 3
     assert differences(url_before_revisions) == []
-    assert stored_revision(url_before_revisions) == "0002"
+    assert stored_revision(url_before_revisions) == _schema.REVISIONS[-1]
     with (
         pytest.raises(DBAPIError, match="append-only"),
         raw_connection(url_before_revisions) as connection,
@@ -98,15 +98,21 @@ def test_a_database_from_before_is_adopted(url_before_revisions: str) -> None:
         connection.execute(text("DELETE FROM ledger_entries"))
 
 
-def test_tables_of_the_second_revision_are_adopted_there(ledger_url: str) -> None:
+@pytest.mark.parametrize("revision", ["0002", "0003"])
+def test_uncounted_tables_are_adopted_at_their_revision(ledger_url: str, revision: str) -> None:
     with Ledger.open(ledger_url) as ledger:
         fill(ledger, 1)
         ledger.record_keys.create("one")
+        ledger.outbox.accept("key", "d" * 64, {}, requester="a", task="t", request_id="1", limit=9)
     drop_tables(ledger_url, _schema.VERSION_TABLE)
+    if revision == "0002":
+        with raw_connection(ledger_url) as connection:
+            connection.execute(text("ALTER TABLE requests DROP COLUMN crashes"))
     with Ledger.open(ledger_url) as ledger:
         assert ledger.record_keys.get("one") is not None
+        assert ledger.outbox.get("1").crashes == 0
         assert ledger.verify().entries == 1
-    assert stored_revision(ledger_url) == "0002"
+    assert stored_revision(ledger_url) == _schema.REVISIONS[-1]
 
 
 def test_tables_of_a_version_to_come_are_refused(ledger_url: str) -> None:

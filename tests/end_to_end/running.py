@@ -33,15 +33,21 @@ def write_task(folder: Path, title: str) -> Path:
 
 
 @contextmanager
-def running_system(folder: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Environment of a system that runs until the end of the block: its home, its ports."""
+def running_system(
+    folder: Path, settings: Mapping[str, str], *flags: str
+) -> Iterator[dict[str, str]]:
+    """Environment of a system that runs until the end of the block: its home, its ports.
+
+    ``flags`` go to ``sgps up``.
+    """
     environment = os.environ | {
         "SGPS_HOME": str(folder / "home"),
         **{f"SGPS_{name}_PORT": str(free_port()) for name in ("PAGE", "MLFLOW", "PREFECT")},
         **settings,
     }
     environment.pop("PREFECT_HOME")
-    started = sgps(environment, "up", "--detach", "--wait", str(START_SECONDS), cwd=folder)
+    wait = ("--wait", str(START_SECONDS))
+    started = sgps(environment, "up", "--detach", *wait, *flags, cwd=folder)
     assert started.returncode == 0, started.stderr
     try:
         yield environment

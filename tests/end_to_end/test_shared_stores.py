@@ -34,7 +34,7 @@ def bucket(s3_server: dict[str, str]) -> Any:
 @pytest.fixture(scope="module")
 def databases(postgresql_server: str) -> dict[str, str]:
     """A fresh database for each store that has one."""
-    names = {name: f"shared_{name}_{os.getpid()}" for name in ("ledger", "mlflow", "prefect")}
+    names = {name: f"shared_{name}_{os.getpid()}" for name in ("ledger", "mlflow")}
     with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
         for name in names.values():
             connection.execute(f"CREATE DATABASE {name}")
@@ -59,22 +59,21 @@ def system(
         "SGPS_GENERATOR": str(untrained_generator),
         "SGPS_LEDGER_URL": databases["ledger"],
         "SGPS_TRACKING_DATABASE_URL": databases["mlflow"],
-        "SGPS_PREFECT_DATABASE_URL": databases["prefect"],
         "SGPS_ARTIFACT_URI": f"s3://{bucket.name}/models",
         **s3_server,
     }
-    with running_system(folder, settings) as environment:
+    with running_system(folder, settings, "--no-prefect") as environment:
         tracking = f"http://127.0.0.1:{environment['SGPS_MLFLOW_PORT']}"
         yield environment | {"SGPS_TRACKING_URI": tracking}
 
 
 @pytest.fixture(scope="module")
 def made(system: dict[str, str], folder: Path) -> dict[str, Any]:
-    """Receipt of a version that the deployment made."""
+    """Receipt of a version."""
     return _synthesize(system, folder / "one", "In the bucket")
 
 
-def test_a_version_made_by_the_deployment_lies_in_the_bucket_and_predicts(
+def test_a_version_lies_in_the_bucket_and_predicts(
     system: dict[str, str], folder: Path, bucket: Any, made: dict[str, Any]
 ) -> None:
     keys = [item.key for item in bucket.objects.all() if made["run_id"] in item.key]
@@ -133,6 +132,6 @@ def test_no_password_is_written_to_a_log(system: dict[str, str], folder: Path) -
 
 def _synthesize(environment: dict[str, str], folder: Path, title: str) -> dict[str, Any]:
     task = write_task(folder, title)
-    made = sgps(environment, "synthesize", str(task), "--remote", "--json", cwd=folder)
+    made = sgps(environment, "synthesize", str(task), "--json", cwd=folder)
     assert made.returncode == 0, made.stderr
     return dict(json.loads(made.stdout))

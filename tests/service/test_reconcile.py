@@ -247,6 +247,21 @@ def test_images_on_another_machine_are_waited_for(
     assert_whole(workspace)
 
 
+def test_a_request_that_waited_for_a_store_for_long_is_not_given_up(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    outbox = workspace.ledger.outbox
+    for _ in range(2 * MAX_CRASHES):
+        row = outbox.claim(sent.request_id, 60)
+        assert row is not None
+        assert outbox.release(sent.request_id, "the registry is down", attempt=row.attempts)
+    assert outbox.claim(sent.request_id, -1.0) is not None
+    reconcile(workspace, generator)
+    assert status(sent.request_id, workspace).state is RequestState.DONE
+    assert_whole(workspace)
+
+
 def test_a_request_that_ends_every_process_is_given_up(
     request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
 ) -> None:
