@@ -146,13 +146,17 @@ def picture_steward(photographer: Photographer, address: str, pictures: Path) ->
         trial.locator("input[type=file]").set_input_files(sorted((pictures / "new").iterdir())[:2])
         page.locator(".answer meter").nth(len(KINDS)).wait_for()
         page.wait_for_timeout(SETTLE_MILLISECONDS)
-        photographer.keep("steward-result", page.locator("#result").screenshot())
+        photographer.keep("steward-result", trial.screenshot())
         link = page.url
     with photographer.window(740, width=PHONE, scale=2) as page:
         page.goto(link)
         page.locator("#receipt dl").first.wait_for()
+        page.locator("#trial input[type=file]").set_input_files(
+            sorted((pictures / "new").iterdir())[:1]
+        )
+        page.locator(".answer meter").first.wait_for()
+        page.locator(".answer").first.scroll_into_view_if_needed()
         page.wait_for_timeout(SETTLE_MILLISECONDS)
-        page.locator("#result").scroll_into_view_if_needed()
         photographer.keep("steward-phone", page.screenshot())
 
 
@@ -185,7 +189,7 @@ def picture_mlflow(photographer: Photographer, address: str) -> None:
         run.wait_for_timeout(SETTLE_MILLISECONDS)
         photographer.keep("mlflow-support-image", run.screenshot())
         run.get_by_text("generator", exact=True).first.click()
-        run.get_by_text("validation.html").first.click()
+        run.get_by_text("benchmark.md").first.click()
         run.wait_for_timeout(SETTLE_MILLISECONDS)
         photographer.keep("mlflow-generator", run.screenshot())
 
