@@ -16,7 +16,13 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from sgps.service.own_requests import READING_METHODS, is_own_host, is_own_origin, own_names
+from sgps.service.own_requests import (
+    READING_METHODS,
+    is_other_name,
+    is_own_host,
+    is_own_origin,
+    own_names,
+)
 
 _POLICY_VIOLATION = 1008
 
@@ -42,7 +48,11 @@ class OwnRequests:
         refusal = None
         if not is_own_host(headers.get("host", ""), self._names):
             refusal = 421, "the address names another machine"
-        elif scope.get("method") not in READING_METHODS and not is_own_origin(headers):
+        elif not (
+            scope.get("method") in READING_METHODS
+            or is_own_origin(headers)
+            or is_other_name(headers, self._names)
+        ):
             refusal = 403, "the request comes from another page"
         if refusal is None:
             await self._app(scope, receive, send)

@@ -45,3 +45,16 @@ def is_own_origin(headers: Mapping[str, str]) -> bool:
     if site is not None and site not in _OWN_SITES:
         return False
     return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def is_other_name(headers: Mapping[str, str], names: frozenset[str]) -> bool:
+    """Whether a request comes from a page of the same server, opened under another of its names.
+
+    Only that server can have such an origin: its name leads to this machine, its port is the same.
+    """
+    origin = _HOST.fullmatch(headers.get("origin", "").removeprefix("http://"))
+    host = _HOST.fullmatch(headers.get("host", ""))
+    if origin is None or host is None or origin[2] != host[2]:
+        return False
+    name = origin[1].lower()
+    return name in names or name in ("127.0.0.1", "[::1]")

@@ -12,6 +12,7 @@ from sgps.errors import RequestError
 from sgps.web.authentication import REVIEWER, STEWARD, require_role
 from sgps.web.findings import repeats_of
 from sgps.web.limits import read_body, read_json
+from sgps.web.openapi import ADD_IMAGE, COMPARE_IMAGES
 from sgps.web.services import Services, services_of
 
 MOST_COMPARED = 1_280
@@ -19,7 +20,7 @@ MOST_COMPARED = 1_280
 router = APIRouter(prefix="/api/images")
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra=ADD_IMAGE)
 async def add_image(request: Request) -> JSONResponse:
     """Keep one image for a day: id, size, metadata that was taken out, findings.
 
@@ -40,7 +41,7 @@ async def add_image(request: Request) -> JSONResponse:
     return JSONResponse(kept, status_code=201)
 
 
-@router.post("/compare")
+@router.post("/compare", openapi_extra=COMPARE_IMAGES)
 async def compare_images(request: Request) -> JSONResponse:
     """Which of the images in ``{"images": [id, ...]}`` show the same picture: pairs of ids."""
     require_role(request, STEWARD, REVIEWER)

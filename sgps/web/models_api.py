@@ -13,6 +13,7 @@ from sgps.errors import UnknownNameError
 from sgps.service.workspace import image_limits
 from sgps.web.authentication import REVIEWER, STEWARD, require_role
 from sgps.web.limits import read_body
+from sgps.web.openapi import PREDICT
 from sgps.web.services import Services, services_of
 
 router = APIRouter(prefix="/api/models/{name}/{version}")
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _VERSION = re.compile(r"[0-9]{1,9}")
 
 
-@router.post("/predict")
+@router.post("/predict", openapi_extra=PREDICT)
 async def predict(
     request: Request, name: str, version: str, image: str | None = None
 ) -> JSONResponse:

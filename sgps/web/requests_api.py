@@ -20,6 +20,7 @@ from sgps.service.support import ImageOrigin
 from sgps.web.answers import ENDED, answer_of
 from sgps.web.authentication import REVIEWER, STEWARD, account_of, require_role
 from sgps.web.limits import read_json
+from sgps.web.openapi import ASK
 from sgps.web.services import Services, services_of
 
 router = APIRouter(prefix="/api/requests")
@@ -29,7 +30,7 @@ _POLL_SECONDS = 0.1
 NO_WAIT = "respond-async"
 
 
-@router.post("")
+@router.post("", status_code=201, openapi_extra=ASK)
 async def ask(request: Request) -> JSONResponse:
     """Ask for a classifier of images that were dropped before.
 

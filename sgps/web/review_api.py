@@ -18,6 +18,7 @@ from sgps.service.workspace import Workspace
 from sgps.web.authentication import REVIEWER, STEWARD, Account, account_of, require_role
 from sgps.web.limits import read_json
 from sgps.web.models_api import model_uri
+from sgps.web.openapi import REVIEW
 from sgps.web.permissions import require_entry
 from sgps.web.review_acts import APPROVE, ARCHIVE, LEADS_TO, REJECT, SUBMIT, describe_review
 from sgps.web.services import services_of
@@ -40,7 +41,7 @@ def show(request: Request, name: str, version: str) -> JSONResponse:
     return JSONResponse(describe_review(request, standing))
 
 
-@router.post("")
+@router.post("", openapi_extra=REVIEW)
 async def act(request: Request, name: str, version: str) -> JSONResponse:
     """Take one step, and answer as :func:`show`; ``act``: submit, approve, reject or archive.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from sgps.service import open_workspace
+from sgps.service.review import reject, submit_for_review
+from sgps.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
@@ -76,6 +81,31 @@ def test_the_run_shows_a_support_image(artifact_page: Page) -> None:
     artifact_page.wait_for_function(
         "[...document.images].some(image => image.naturalWidth == 96 && image.offsetWidth > 0)"
     )
+
+
+def test_the_run_shows_how_good_the_generator_is_and_its_data(artifact_page: Page) -> None:
+    artifact_page.get_by_text("generator", exact=True).first.click()
+    artifact_page.get_by_text("benchmark.md", exact=True).click()
+    artifact_page.get_by_text("ISIC-FS, 3-way 1-shot").first.wait_for()
+    artifact_page.get_by_text("validation.html", exact=True).click()
+    artifact_page.frame_locator("iframe").get_by_text("Dataset validation").first.wait_for()
+
+
+def test_a_review_is_told_in_the_description(
+    mlflow_address: str, receipt: SynthesisReceipt, store: Path, page: Page
+) -> None:
+    uri = receipt.model_uri
+    with open_workspace(Settings(home=store)) as workspace:
+        submit_for_review(uri, workspace, reviewer="Dr. Ada", reason="For the study.")
+        reject(uri, workspace, reviewer="Dr. Bo", reason="Too few people.")
+    page.goto(
+        f"{mlflow_address}/#/models/{receipt.model_name}/versions/{receipt.version}",
+        wait_until="domcontentloaded",
+    )
+    page.get_by_text("synthesized classifier").wait_for()
+    seen = page.locator("body").inner_text()
+    for words in ("rejected", "Dr. Bo", "Too few people.", "For the study."):
+        assert words in seen, words
 
 
 def test_the_run_shows_the_texts(artifact_page: Page, descriptions: dict[str, str]) -> None:

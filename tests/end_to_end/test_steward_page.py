@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 from steward import KINDS, SHOTS, Server, card, draw_pictures, drop, fill
 
-from sgps.datasets.phantoms import PHANTOM_CLASSES
+from sgps.datasets.phantoms import PHANTOM_CLASSES, draw_phantom
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -103,6 +105,12 @@ def test_from_dropped_pictures_to_a_prediction(
         assert kind.replace("_", " ") in answer.locator(".verdict").inner_text()
         assert answer.locator("meter").count() == len(KINDS)
         assert answer.locator("figure.nearest img").evaluate("image => image.decode()") is None
+        assert answer.locator(".unsure").count() == 0
+    foreign = pictures / "of-no-class.png"
+    Image.fromarray(draw_phantom("reticular_nevus", 256, np.random.default_rng(5))).save(foreign)
+    drop(opened.locator("#trial .zone"), [foreign])
+    unsure = answers.filter(has_text=foreign.name).locator(".verdict.unsure")
+    unsure.get_by_text("Not sure.").wait_for()
     assert complaints == []
     assert [url for url in requests if not url.startswith(address)] == []
 

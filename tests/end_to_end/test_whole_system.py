@@ -68,7 +68,8 @@ def test_a_classifier_is_made_by_the_form(
     address = f"http://127.0.0.1:{system['SGPS_PREFECT_PORT']}"
     [deployment] = httpx.post(f"{address}/api/deployments/filter", json={}).json()
     assert deployment["name"] == "on-demand"
-    page.goto(f"{address}/deployments/deployment/{deployment['id']}/run")
+    opened = address.replace("127.0.0.1", "localhost")
+    page.goto(f"{opened}/deployments/deployment/{deployment['id']}/run")
     for words in ("Title of the task", "Why the classifier is wanted", "Legal Basis (Optional)"):
         page.get_by_text(words).first.wait_for()
     _fill(page, folder=task_file.parent)

@@ -32,7 +32,8 @@ def generator() -> Synthesizer:
 def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose stores exist and are empty; making the MLflow tables takes a second."""
     home = tmp_path_factory.mktemp("fresh") / "home"
-    open_workspace(Settings(home=home)).close()
+    with open_workspace(Settings(home=home)) as workspace:
+        assert workspace.registry.search() == []
     return home
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from whole_stores import assert_whole
 
 from sgps.audit import RequestState
@@ -164,6 +168,50 @@ def test_fifty_at_once_are_one(
         ]
         receipts = [future.result() for future in futures]
     assert len({receipt.run_id for receipt in receipts}) == 1
+    assert_whole(workspace)
+
+
+def _send(settings: Settings, request: SynthesisRequest, generator: Synthesizer) -> None:
+    torch.set_num_threads(1)
+    with open_workspace(settings) as workspace, ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(synthesize_once, request, workspace, generator) for _ in range(4)]
+        assert len({one.result().run_id for one in sent}) == 1
+
+
+def test_several_processes_at_once_make_one(
+    request_of_folder: SynthesisRequest, settings: Settings, generator: Synthesizer
+) -> None:
+    context = multiprocessing.get_context("fork")
+    senders = [
+        context.Process(target=_send, args=(settings, request_of_folder, generator))
+        for _ in range(4)
+    ]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(120)
+    assert [sender.exitcode for sender in senders] == [0] * 4
+    with open_workspace(settings) as workspace:
+        assert_whole(workspace)
+
+
+def test_a_registry_that_is_locked_is_waited_for(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    tables = workspace.settings.resolved_tracking_uri.removeprefix("sqlite:///")
+    with (
+        closing(sqlite3.connect(tables, isolation_level=None)) as blocker,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        blocker.execute("BEGIN EXCLUSIVE")
+        working = pool.submit(process, sent.request_id, workspace, generator)
+        time.sleep(1)
+        assert not working.done()
+        assert status(sent.request_id, workspace).state is RequestState.RUNNING
+        blocker.execute("ROLLBACK")
+        working.result(60)
+    finish_request(sent.request_id, workspace, generator)
     assert_whole(workspace)
 
 

@@ -159,3 +159,18 @@ def test_descriptions_are_found_by_their_words(client: TestClient) -> None:
     assert len(everything["descriptions"]) == 12 < everything["found"]
     none = client.get("/api/descriptions", params={"query": "zzzz"}).json()
     assert none == {"descriptions": [], "found": 0}
+
+
+def test_the_schema_tells_bodies_and_answers(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    posts = {path: calls["post"] for path, calls in paths.items() if "post" in calls}
+    assert len(posts) == 5
+    for path, call in posts.items():
+        assert call["requestBody"]["content"], path
+        assert {"401", "403", "422"} <= call["responses"].keys(), path
+    asked = posts["/api/requests"]
+    schema = asked["requestBody"]["content"]["application/json"]["schema"]
+    assert {"task", "requester", "purpose", "classes"} == set(schema["required"])
+    assert "folder" not in schema["properties"]
+    assert {one["name"] for one in asked["parameters"]} == {"Idempotency-Key", "Prefer"}
+    assert {"201", "202", "429"} <= asked["responses"].keys()

@@ -287,3 +287,12 @@ def test_an_unknown_classifier_is_not_found(running: TestClient, path: str) -> N
     answer = running.post(f"/api/models/{path}/predict", content=picture(0))
     assert answer.status_code == 404, answer.text
     assert answer.json()["error"]["what"]
+
+
+def test_fifty_at_once_over_http_are_one(running: TestClient) -> None:
+    fields = request_for(running, "Fifty at once", 300)
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: running.post("/api/requests", json=fields), range(50)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["receipt"]["model_uri"] for answer in answers}) == 1
+    assert len(ledger(running).find(task="Fifty at once")) == 1
