@@ -30,7 +30,7 @@ from sgps.registry.package import ModelPackage, SupportImage
 MODEL_FOLDER = "model"
 GENERATOR_FOLDER = "generator"
 CLASSIFIER_PATH = "data/classifier"
-_LOADER = "sgps.registry.pyfunc_loader"
+LOADER = "sgps.service.pyfunc_loader"
 _REQUIREMENTS = (
     *("mlflow", "sgps", "torch", "torchvision"),
     *("timm", "numpy", "pandas", "pillow", "safetensors"),
@@ -66,7 +66,7 @@ def write_model(package: ModelPackage, folder: Path, *, run_id: str) -> Model:
     flavour: Any = mlflow_pyfunc
     flavour.add_to_model(
         model,
-        loader_module=_LOADER,
+        loader_module=LOADER,
         data=CLASSIFIER_PATH,
         conda_env="conda.yaml",
         python_env="python_env.yaml",

@@ -18,13 +18,14 @@ from sgps.registry._mlflow import (
     ModelVersion,
     get_artifact_repository,
 )
-from sgps.registry._package_folder import CLASSIFIER_PATH, MODEL_FOLDER
+from sgps.registry._package_folder import CLASSIFIER_PATH, LOADER, MODEL_FOLDER
 from sgps.registry._reachability import store_errors
 from sgps.registry.mlflow_registry import ModelRegistry
 
 ERASED = "erased"
 CLASSIFIER_FOLDER = f"{MODEL_FOLDER}/{CLASSIFIER_PATH}"
-_LOADER = "sgps.registry.pyfunc_loader"
+_LOADERS = (LOADER, "sgps.registry.pyfunc_loader")
+"""Ours, and that of versions of 0.1.0."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _PAGE = 1_000
 
@@ -125,7 +126,7 @@ def foreign_loading(folder: Path) -> str:
         loading = (sorted(flavours), only["loader_module"], only["data"], only.get("code"))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         return f"no readable MLmodel ({type(error).__name__})"
-    if loading == (["python_function"], _LOADER, CLASSIFIER_PATH, None):
+    if any(loading == (["python_function"], own, CLASSIFIER_PATH, None) for own in _LOADERS):
         return ""
     return f"flavours {loading[0]}, loader {loading[1]!r}, data {loading[2]!r}, code {loading[3]!r}"
 

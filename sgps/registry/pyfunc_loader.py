@@ -1,4 +1,4 @@
-"""What MLflow's python_function flavour calls to load a synthesized classifier."""
+"""A synthesized classifier as MLflow's python_function flavour wants it."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ class PyfuncClassifier:
 
 
 def _load_pyfunc(data_path: str) -> PyfuncClassifier:
+    """For versions of 0.1.0; later ones name ``sgps.service.pyfunc_loader``."""
     return PyfuncClassifier(SynthesizedClassifier.load(Path(data_path)))
 
 

@@ -9,18 +9,20 @@ from pathlib import Path
 from sgps.audit import seal_digest
 
 SUPPORT_FOLDER = "support"
+_OF_MLFLOW = ("model/registered_model_meta",)
 
 
 def seal_files(folder: Path, key: bytes) -> dict[str, str]:
     """HMAC under ``key`` of the SHA-256 of each file below ``folder``, by its path there.
 
     Support images are not among them: their paths hold digests, and the record has those of their
-    pixels.
+    pixels. Nor is what MLflow writes beside a model that it loads from a local store.
     """
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        path.relative_to(folder).as_posix(): seal_digest(key, _digest(path))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.relative_to(folder).parts[0] != SUPPORT_FOLDER
+        place.as_posix(): seal_digest(key, _digest(path))
+        for place, path in files.items()
+        if place.parts[0] != SUPPORT_FOLDER and place.as_posix() not in _OF_MLFLOW
     }
 
 

@@ -231,7 +231,7 @@ def test_other_tampering_with_artifacts_is_named(home: RecordedHome, workspace: 
 
     loader = folder / "model" / "MLmodel"
     whole = loader.read_text()
-    loader.write_text(whole.replace("sgps.registry.pyfunc_loader", "somebody.elses"))
+    loader.write_text(whole.replace("sgps.service.pyfunc_loader", "somebody.elses"))
     finding = verify_records(workspace).findings[0]
     assert finding.where == "model/MLmodel"
     assert "somebody.elses" in finding.found
