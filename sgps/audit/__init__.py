@@ -1,6 +1,7 @@
 """The append-only ledger: who did what, when, from which bytes; and requests on their way in."""
 
 from sgps.audit._chain import LedgerEntry, Verification, canonical_json, entry_digest
+from sgps.audit._entries import term_value
 from sgps.audit.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from sgps.audit.ledger import Ledger
 from sgps.audit.outbox import Outbox, OutboxRow, RequestState
@@ -22,5 +23,6 @@ __all__ = [
     "renew_checkpoint",
     "seal_digest",
     "seal_record",
+    "term_value",
     "write_checkpoint",
 ]

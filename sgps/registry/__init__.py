@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sgps.registry._reachability import check_reachable, without_password
     from sgps.registry._request_runs import RequestRun
     from sgps.registry.card import render_card
     from sgps.registry.mlflow_registry import ModelRegistry
@@ -22,9 +23,11 @@ _MODULES = {
     "RequestRun": "_request_runs",
     "SupportImage": "package",
     "VersionSummary": "versions",
+    "check_reachable": "_reachability",
     "model_name_for": "naming",
     "render_card": "card",
     "support_artifact_names": "naming",
+    "without_password": "_reachability",
 }
 
 __all__ = [
@@ -35,9 +38,11 @@ __all__ = [
     "RequestRun",
     "SupportImage",
     "VersionSummary",
+    "check_reachable",
     "model_name_for",
     "render_card",
     "support_artifact_names",
+    "without_password",
 ]
 
 

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sgps.audit import Ledger, LedgerEntry, canonical_json
-from sgps.audit._entries import term_value
+from sgps.audit import Ledger, LedgerEntry, canonical_json, term_value
 from sgps.datasets.decoding import ImageLimits, decode_image, perceptual_hash
 from sgps.errors import ImageError
 from sgps.service._record_checks import REQUEST_FILE, Finding

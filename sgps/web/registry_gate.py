@@ -8,8 +8,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTimeError
 
 from sgps.errors import StoreError
-from sgps.registry import ModelRegistry
-from sgps.registry._reachability import check_reachable, without_password
+from sgps.registry import ModelRegistry, check_reachable, without_password
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 
