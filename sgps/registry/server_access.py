@@ -18,6 +18,7 @@ _READING_CALLS = frozenset(
         *("metrics", "calculate-filter-correlation", "presigned-download-url"),
     }
 )
+_ARTIFACTS = "/mlflow-artifacts/"  # its addresses end in paths of files, of any name
 _REFUSAL = (
     "Permission denied: this account may read; versions are made, reviewed and erased by SGPS alone"
 )
@@ -43,4 +44,5 @@ def reads(method: str, path: str) -> bool:
     """Whether a request to MLflow's API changes nothing: its searches are POST requests."""
     if method in _READING_METHODS:
         return True
-    return method == "POST" and path.rstrip("/").rpartition("/")[2] in _READING_CALLS
+    folder, _, call = path.rstrip("/").rpartition("/")
+    return method == "POST" and call in _READING_CALLS and _ARTIFACTS not in folder

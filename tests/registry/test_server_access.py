@@ -23,6 +23,7 @@ from sgps.registry.server_access import AUTHORIZATION_FUNCTION, reads
         ("PATCH", "/api/2.0/mlflow/model-versions/update", False),
         ("PUT", "/api/2.0/mlflow-artifacts/artifacts/search", False),
         ("POST", "/api/2.0/mlflow/runs/log-batch", False),
+        ("POST", "/api/2.0/mlflow-artifacts/mpu/create/1/model/search", False),
     ],
 )
 def test_a_reader_searches_and_changes_nothing(method: str, path: str, expected: bool) -> None:
