@@ -1,4 +1,4 @@
-"""``sgps train``: meta-train a generator."""
+"""``sgps train`` and ``sgps known-classes``: a generator, and the classes that it knows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ Licences = Literal["all", "open"]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``train``."""
+    """Add ``train`` and ``known-classes``."""
     register(
         app,
         "train",
         train,
         example="sgps train --root data/shards --out runs/first --episodes 2400 --seed 1",
+    )
+    register(
+        app,
+        "known-classes",
+        known_classes,
+        example="sgps known-classes runs/first --root data/shards",
     )
 
 
@@ -104,4 +110,24 @@ def train(
     with progress("meta-training") as advance:
         result = train_generator(request, settings, progress=advance)
     facts = asdict(result)
+    write_json(facts) if json else write_result(format_pairs(facts))
+
+
+def known_classes(
+    generator: Annotated[str, typer.Argument(help="Name of a shipped generator, or its folder.")],
+    root: RootOption = DEFAULT_ROOT,
+    json: JsonFlag = False,
+) -> None:
+    """Write the classes that a generator knows from its training beside it.
+
+    Its classifiers then tell when an image resembles one of them more than any class of the task.
+    Training does this at its end; the command is for generators trained before, and needs the
+    datasets that they were trained on. What is there already stays as it is.
+    """
+    from sgps.service.training import add_known_classes
+    from sgps.settings import load_settings
+
+    with progress("known classes") as advance:
+        known = add_known_classes(generator, root, load_settings(), progress=advance)
+    facts = {"generator": generator, "known_classes": len(known.names) if known else 0}
     write_json(facts) if json else write_result(format_pairs(facts))

@@ -26,7 +26,9 @@ from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
 from sgps.evaluation.metrics import Ints
 from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.head import HeadParameters, SupportLabels, solve_head
+from sgps.synthesizer.head import HeadParameters, LinearHead, SupportLabels, solve_head
+from sgps.synthesizer.known_classes import Resemblance, resemblance_of
+from sgps.synthesizer.scoring import familiarity
 
 
 @cache
@@ -121,9 +123,11 @@ class BankedSynthesis:
 
     def details(self) -> dict[str, Any]:
         """Return the generator, its digest, the body and what was left out."""
+        known = self._synthesizer.known_classes
         return {
             "generator": self._synthesizer.generator_name,
             "generator_sha256": self._synthesizer.generator_sha256,
+            "known_classes_sha256": known.sha256 if known else None,
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
             "body_version": self._bank.version,
@@ -149,15 +153,32 @@ class BankedSynthesis:
             head = solve_head(
                 support_taps, labels, parameters, unit_rows=hypernetwork.config.unit_rows
             )
+            resemblance = self._resemblance(support_taps, labels, head, parameters)
             solved = time.perf_counter()
-            probs_QN = head.logits(query_taps).softmax(dim=1).double().numpy()
+            rows_QD = head.features(query_taps)
+            probs_QN = head.scores(rows_QD).softmax(dim=1).double().numpy()
+            margin_Q = resemblance.margins(rows_QD)[0].numpy() if resemblance else None
         finished = time.perf_counter()
         an_image = self._bank.seconds_per_image
         return Prediction(
             probs_QN / probs_QN.sum(axis=1, keepdims=True),
             seconds=solved - started + len(rows) * self._views * an_image,
             query_seconds=finished - solved + len(episode.query_rows) * an_image,
+            familiarity_Q=None if margin_Q is None else familiarity(probs_QN, margin_Q),
         )
+
+    def _resemblance(
+        self,
+        support_taps: tuple[Tensor, ...],
+        labels: SupportLabels,
+        head: LinearHead,
+        parameters: HeadParameters,
+    ) -> Resemblance | None:
+        """To known classes, whose features are those of the synthesized body alone."""
+        known = self._synthesizer.known_classes
+        if known is None or self._part.base != META:
+            return None
+        return resemblance_of(known, support_taps, labels, head, parameters.whitening)
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
         views = [self._bank.taps(pool, rows, view) for view in range(self._views)]

@@ -24,9 +24,11 @@ class SynthesizerMethod:
 
     def details(self) -> dict[str, Any]:
         """Return the generator's name and digest, the target network and its resolution."""
+        known = self._synthesizer.known_classes
         return {
             "generator": self._synthesizer.generator_name,
             "generator_sha256": self._synthesizer.generator_sha256,
+            "known_classes_sha256": known.sha256 if known else None,
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
             "synthesizer_sources": source_digest(),
@@ -46,8 +48,10 @@ class SynthesizerMethod:
         start = time.perf_counter()
         classifier = self._synthesizer.synthesize(task)
         seconds = time.perf_counter() - start
-        probs_QN = classifier.predict_proba(_channels_last(episode.query_images))
-        return Prediction(np.asarray(probs_QN, dtype=np.float64), seconds)
+        found = classifier.assess(_channels_last(episode.query_images))
+        return Prediction(
+            np.asarray(found.probs_QN, dtype=np.float64), seconds, familiarity_Q=found.familiarity_Q
+        )
 
 
 def own_methods(

@@ -33,9 +33,9 @@ from sgps.evaluation.methods import EpisodeInputs
 from sgps.evaluation.peak_memory import peak_memory
 from sgps.evaluation.speed_report import SpeedReport
 from sgps.synthesizer import ClassSupport, SynthesizedClassifier, Synthesizer, Task
-from sgps.synthesizer.classifier import images_to_tensor
 from sgps.synthesizer.compact import CompactClassifier
 from sgps.synthesizer.export import export_onnx, onnx_difference
+from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.tapped_network import TappedNetwork, fold_normalisations, use_channels_last
 
 N_WAY = K_SHOT = 5

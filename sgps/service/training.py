@@ -24,7 +24,16 @@ from sgps.service.training_data import (
     select_open,
 )
 from sgps.settings import Settings
-from sgps.training import MetaTrainingConfig, MetaTrainingRun, MetricSink, digest_run
+from sgps.synthesizer.checkpoint import find_generator
+from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.synthesizer import choose_device
+from sgps.training import (
+    MetaTrainingConfig,
+    MetaTrainingRun,
+    MetricSink,
+    digest_run,
+    write_known_classes,
+)
 
 SECTION = "train"
 _TRACKING_FILE = "tracking.json"
@@ -147,6 +156,12 @@ def train_generator(
     )
     with _metric_log(request, settings, datasets) as log:
         result = run.go_on(metrics=log, progress=advance)
+    write_known_classes(
+        result.checkpoint,
+        datasets,
+        device=run.device,
+        allow_downloads=request.config.allow_downloads,
+    )
     return TrainingReceipt(
         checkpoint=str(result.checkpoint),
         generator_sha256=result.generator_sha256,
@@ -155,6 +170,31 @@ def train_generator(
         episodes_done=result.episodes_done,
         seconds=result.seconds,
         run_id=log.run_id if isinstance(log, MetricLog) else "",
+    )
+
+
+def add_known_classes(
+    generator: str | Path,
+    root: Path,
+    settings: Settings,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> KnownClasses | None:
+    """Write the classes that a generator knows beside it, from the datasets it was trained on.
+
+    None where the generator writes a body for each task, which has none.
+
+    Raises
+    ------
+    UserError: there is no such generator; a dataset of its training is missing or another one; the
+        folder of the generator cannot be written.
+    """
+    return write_known_classes(
+        find_generator(generator),
+        open_datasets(root),
+        device=choose_device(settings.device),
+        allow_downloads=settings.allow_downloads,
+        progress=progress,
     )
 
 

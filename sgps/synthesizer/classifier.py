@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError
 from sgps.synthesizer.head import LinearHead, fold_single_tap
+from sgps.synthesizer.known_classes import Resemblance
+from sgps.synthesizer.scoring import Assessment, Scorer, images_to_tensor
 from sgps.synthesizer.sealed import (
     digest_tensors,
     read_sealed,
@@ -24,7 +25,6 @@ from sgps.synthesizer.sealed import (
 from sgps.synthesizer.tapped_network import (
     LAST,
     InputNormalisation,
-    TappedNetwork,
     build_tapped_network,
     fold_normalisations,
     images_at_once,
@@ -37,32 +37,11 @@ _STEM = "classifier"
 _HEAD_TENSORS = ("centre", "scale", "weight", "bias")
 _HEAD = "head."
 CODES = "codes."
-"""What the names of the codes begin with, beside the tensors of a saved classifier."""
-_NO_BODY = (_HEAD, CODES)
-
-
-class Scorer(nn.Module):
-    """The whole way from pixels to logits as one module, as it predicts and is exported.
-
-    ``forward`` takes uint8 RGB images of shape (Q, 3, R, R) and returns logits (Q, N).
-    """
-
-    def __init__(
-        self, normalise: InputNormalisation, network: TappedNetwork, head: LinearHead
-    ) -> None:
-        super().__init__()
-        self.normalise = normalise
-        self.network = network
-        self._unit_rows = head.unit_rows
-        for name, tensor in head.tensors().items():
-            self.register_buffer(name, tensor)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of uint8 images; see the class."""
-        head = LinearHead.from_tensors(
-            dict(self.named_buffers(recurse=False)), unit_rows=self._unit_rows
-        )
-        return head.logits(self.network(self.normalise(images)))
+RESEMBLANCE = "resemblance."
+"""What the names of those tensors begin with that a saved classifier has beside its weights."""
+BESIDE = (CODES, RESEMBLANCE)
+_NO_BODY = (_HEAD, *BESIDE)
+_KNOWN_CLASSES = "known_classes"
 
 
 class SynthesizedClassifier:
@@ -79,6 +58,7 @@ class SynthesizedClassifier:
     details: JSON-able facts of the synthesis (generator, temperature, seconds, ...).
     codes: the generator's own words for the task, by name (see `sgps.synthesizer.compact`); they
         are kept beside the weights and no part of them.
+    resemblance: to classes known from meta-training, kept likewise; None where none are known.
     device: where it predicts.
     """
 
@@ -93,6 +73,7 @@ class SynthesizedClassifier:
         taps: Sequence[int],
         details: Mapping[str, Any],
         codes: Mapping[str, Tensor] | None = None,
+        resemblance: Resemblance | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.class_names = tuple(class_names)
@@ -104,6 +85,7 @@ class SynthesizedClassifier:
         self._body = {name: tensor.detach().cpu() for name, tensor in body.items()}
         self.head = head.to(torch.device("cpu"))
         self.codes = {name: tensor.detach().cpu() for name, tensor in (codes or {}).items()}
+        self.resemblance = resemblance
         self.weights_sha256 = digest_tensors(self.tensors())
 
     @cached_property
@@ -130,21 +112,45 @@ class SynthesizedClassifier:
     ) -> NDArray[np.float32]:
         """Logits, float32 of shape (Q, N), computed ``batch`` images at a time.
 
-        By default as many as the device is fastest with.
+        By default as many as the device is fastest with. Raises as :meth:`rows` does.
+        """
+        logits: NDArray[np.float32] = self._through(self.scorer, images, batch).numpy()
+        return logits
+
+    def rows(self, images: Sequence[Pixels] | Pixels) -> Tensor:
+        """Rows (Q, D) of images that the head's linear layer sees, on the CPU.
 
         Raises
         ------
         InputError: there is no image, or one is not uint8 of shape (H, W, 3).
         """
+        return self._through(self.scorer.rows, images)
+
+    def assess(self, images: Sequence[Pixels] | Pixels) -> Assessment:
+        """Class probabilities, and how far each image is at home; raises as :meth:`rows` does."""
+        rows_QD = self.rows(images)
+        probs_QN = self.head.scores(rows_QD).softmax(dim=1).numpy()
+        if self.resemblance is None:
+            return Assessment(probs_QN)
+        margin_Q, index_Q = self.resemblance.margins(rows_QD)
+        names = tuple(self.resemblance.names[number] for number in index_Q.tolist())
+        return Assessment(probs_QN, margin_Q.numpy(), names)
+
+    def _through(
+        self,
+        stage: Callable[[Tensor], Tensor],
+        images: Sequence[Pixels] | Pixels,
+        batch: int | None = None,
+    ) -> Tensor:
         if len(images) == 0:
             raise InputError("no image to predict", expected="at least one image")
         batch = batch or self.images_at_once
-        rows: list[Tensor] = []
+        outputs: list[Tensor] = []
         with torch.inference_mode():
             for start in range(0, len(images), batch):
                 block = images_to_tensor(images[start : start + batch], self.resolution)
-                rows.append(self.scorer(block.to(self.device)).cpu())
-        return torch.cat(rows).numpy()
+                outputs.append(stage(block.to(self.device)).cpu())
+        return torch.cat(outputs)
 
     @property
     def images_at_once(self) -> int:
@@ -224,7 +230,7 @@ class SynthesizedClassifier:
     ) -> SynthesizedClassifier:
         """The inverse of :meth:`tensors` and :meth:`description`.
 
-        ``tensors`` may hold codes under ``codes.``; ``description`` may hold further entries.
+        ``tensors`` may hold what is :meth:`beside` the weights, ``description`` further entries.
         """
         head = LinearHead.from_tensors(
             {name: tensors[_HEAD + name] for name in _HEAD_TENSORS},
@@ -238,16 +244,14 @@ class SynthesizedClassifier:
             resolution=description["resolution"],
             taps=description["taps"],
             details=description["details"],
-            codes={
-                name.removeprefix(CODES): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(CODES)
-            },
+            codes=_under(CODES, tensors),
+            resemblance=_resemblance(_under(RESEMBLANCE, tensors), description),
             device=device,
         )
 
     def description(self) -> dict[str, Any]:
         """What is saved beside the tensors, ready for JSON."""
+        known = {_KNOWN_CLASSES: list(self.resemblance.names)} if self.resemblance else {}
         return {
             "architecture": self.architecture,
             "class_names": list(self.class_names),
@@ -255,27 +259,33 @@ class SynthesizedClassifier:
             "resolution": self.resolution,
             "taps": list(self.taps),
             "unit_rows": self.head.unit_rows,
+            **known,
+        }
+
+    def beside(self) -> dict[str, Tensor]:
+        """What is saved beside the weights: codes, and the resemblance to known classes."""
+        resemblance = self.resemblance.tensors() if self.resemblance else {}
+        return {CODES + name: tensor for name, tensor in self.codes.items()} | {
+            RESEMBLANCE + name: tensor for name, tensor in resemblance.items()
         }
 
     def _head_tensors(self) -> dict[str, Tensor]:
         return {_HEAD + name: tensor for name, tensor in self.head.tensors().items()}
 
     def _saved(self) -> dict[str, Tensor]:
-        return self.tensors() | {CODES + name: tensor for name, tensor in self.codes.items()}
+        return self.tensors() | self.beside()
 
 
-def images_to_tensor(images: Sequence[Pixels] | Pixels, resolution: int) -> Tensor:
-    """Resize and crop images of any size to uint8 of shape (Q, 3, resolution, resolution).
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
-    Raises
-    ------
-    InputError: an image is not uint8 of shape (H, W, 3).
-    """
-    for number, pixels in enumerate(images):
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise InputError(
-                f"image {number}: {pixels.dtype} of shape {pixels.shape}",
-                expected="uint8 of shape (height, width, 3)",
-            )
-    squares = np.stack([resize_and_crop(pixels, resolution) for pixels in images])
-    return torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous()
+
+def _resemblance(
+    tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> Resemblance | None:
+    known = description.get(_KNOWN_CLASSES)
+    return Resemblance.from_tensors(tensors, known) if known else None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgps.errors import InputError, IntegrityError
-from sgps.synthesizer.classifier import CODES, SynthesizedClassifier
+from sgps.synthesizer.classifier import BESIDE, CODES, SynthesizedClassifier
 from sgps.synthesizer.generator import GeneratedCodes
 from sgps.synthesizer.head import HeadParameters
 from sgps.synthesizer.sealed import read_sealed, write_sealed
@@ -31,9 +31,10 @@ class CompactClassifier:
 
     Attributes
     ----------
-    tensors: the codes under ``codes.``; under ``kept.`` each tensor of the classifier that no code
-        makes again (the head, and the normalisation statistics that were moved towards the
-        support's own); ``moments`` (T, 2), mean and root mean square of the T other tensors.
+    tensors: under their own names those that the classifier has beside its weights; under
+        ``kept.`` each tensor of the classifier that no code makes again (the head, and the
+        normalisation statistics that were moved towards the support's own); ``moments`` (T, 2),
+        mean and root mean square of the T other tensors.
     description: that of the classifier, with ``generator_sha256`` and ``weights_sha256``.
     """
 
@@ -61,8 +62,8 @@ class CompactClassifier:
             "weights_sha256": classifier.weights_sha256,
         }
         _check_generator(description, synthesizer)
-        codes = {CODES + name: tensor for name, tensor in classifier.codes.items()}
-        made = _make_again(codes, synthesizer)
+        beside = classifier.beside()
+        made = _make_again(beside, synthesizer)
         kept = {
             name: tensor
             for name, tensor in classifier.tensors().items()
@@ -70,7 +71,7 @@ class CompactClassifier:
         }
         named = {_KEPT + name: tensor for name, tensor in kept.items()}
         others = {name: tensor for name, tensor in made.items() if name not in kept}
-        return cls(codes | named | {_MOMENTS: _moments(others)}, description)
+        return cls(beside | named | {_MOMENTS: _moments(others)}, description)
 
     def expand(self, synthesizer: Synthesizer, *, exact: bool = True) -> SynthesizedClassifier:
         """The standalone form, bit for bit.
@@ -89,10 +90,10 @@ class CompactClassifier:
             for name, tensor in self.tensors.items()
             if name.startswith(_KEPT)
         }
-        codes = {name: tensor for name, tensor in self.tensors.items() if name.startswith(CODES)}
-        made = _make_again(codes, synthesizer)
+        beside = {name: tensor for name, tensor in self.tensors.items() if name.startswith(BESIDE)}
+        made = _make_again(beside, synthesizer)
         classifier = SynthesizedClassifier.from_tensors(
-            made | kept | codes, self.description, device=synthesizer.device
+            made | kept | beside, self.description, device=synthesizer.device
         )
         if classifier.weights_sha256 != self.description["weights_sha256"]:
             others = {name: tensor for name, tensor in made.items() if name not in kept}
@@ -142,11 +143,13 @@ def codes_from_tensors(tensors: Mapping[str, Tensor]) -> GeneratedCodes:
     return GeneratedCodes(**tensors, head=HeadParameters(empty, empty, empty, empty))
 
 
-def _make_again(codes: Mapping[str, Tensor], synthesizer: Synthesizer) -> dict[str, Tensor]:
+def _make_again(beside: Mapping[str, Tensor], synthesizer: Synthesizer) -> dict[str, Tensor]:
     """Every tensor of the body as the generator makes it, its statistics before any task."""
     hypernetwork = synthesizer.hypernetwork
     own = {
-        name.removeprefix(CODES): tensor.to(synthesizer.device) for name, tensor in codes.items()
+        name.removeprefix(CODES): tensor.to(synthesizer.device)
+        for name, tensor in beside.items()
+        if name.startswith(CODES)
     }
     with torch.inference_mode():
         made = hypernetwork.shared_body()

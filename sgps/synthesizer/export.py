@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from sgps.errors import OperatorError, StoreError
-from sgps.synthesizer.classifier import Scorer, SynthesizedClassifier
+from sgps.synthesizer.classifier import SynthesizedClassifier
+from sgps.synthesizer.scoring import Scorer
 
 INPUT_NAME, OUTPUT_NAME = "images", "logits"
 ONNX_TOLERANCE = 1e-4
@@ -35,7 +36,7 @@ def export_onnx(
     """Write a classifier as ONNX; return the largest difference of its logits to torch's.
 
     The file's input ``images`` is uint8 RGB of shape (Q, 3, R, R), any Q, as
-    `sgps.synthesizer.classifier.images_to_tensor` makes it: the shorter side resized to R, the
+    `sgps.synthesizer.scoring.images_to_tensor` makes it: the shorter side resized to R, the
     middle cropped. Scaling to the network's input range is part of the file. Its output ``logits``
     is float32 (Q, N); softmax over N gives the probabilities. Class names (a JSON list in the order
     of N), resolution, target network and digest of the weights stand in the file's metadata.

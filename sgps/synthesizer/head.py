@@ -152,7 +152,11 @@ class LinearHead:
 
     def logits(self, taps: tuple[Tensor, ...]) -> Tensor:
         """Logits (Q, N) from taps of (Q, D_t) each."""
-        return self.features(taps) @ self.weight_ND.T + self.bias_N
+        return self.scores(self.features(taps))
+
+    def scores(self, rows_QD: Tensor) -> Tensor:
+        """Logits (Q, N) from rows of :meth:`features`."""
+        return rows_QD @ self.weight_ND.T + self.bias_N
 
 
 def solve_head(

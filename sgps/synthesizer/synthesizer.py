@@ -15,11 +15,13 @@ from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
 from sgps.synthesizer.abstention import abstention_threshold
 from sgps.synthesizer.checkpoint import find_generator, load_generator
-from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
+from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.head import SupportLabels
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
+from sgps.synthesizer.known_classes import KnownClasses, Resemblance, least_margin, resemblance_of
+from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.task import ClassSupport, Task
 
@@ -36,6 +38,7 @@ class Synthesizer:
     sha256: digest of the generator's tensors; computed where it is not given.
     text_encoder: name of the encoder of class descriptions.
     lineage: facts of the training, kept with the checkpoint.
+    known_classes: of meta-training, beside which an image may turn out to be foreign to a task.
     device: where synthesis runs.
     allow_downloads: whether a text encoder that no package brings may come from the hub.
     """
@@ -48,6 +51,7 @@ class Synthesizer:
         sha256: str | None = None,
         text_encoder: str = DEFAULT_TEXT_ENCODER,
         lineage: dict[str, Any] | None = None,
+        known_classes: KnownClasses | None = None,
         device: torch.device | str = "cpu",
         allow_downloads: bool = False,
     ) -> None:
@@ -58,6 +62,7 @@ class Synthesizer:
         self.generator_name = name
         self.generator_sha256 = sha256 or digest_tensors(hypernetwork.generator.state_dict())
         self.lineage = lineage or {}
+        self.known_classes = known_classes.to(self.device) if known_classes else None
 
     @classmethod
     def load(
@@ -85,6 +90,7 @@ class Synthesizer:
             sha256=description["tensors_sha256"],
             text_encoder=description["text_encoder"],
             lineage=description["lineage"],
+            known_classes=KnownClasses.load(folder, description["tensors_sha256"]),
             device=choose_device(device),
             allow_downloads=allow_downloads,
         )
@@ -117,6 +123,7 @@ class Synthesizer:
             synthesis = self.hypernetwork.generate(images, labels, texts_NF)
             seconds = time.perf_counter() - started
             judgement = _judge(task, synthesis, labels)
+            resemblance, at_home = self._resemblance(synthesis, labels)
         order = torch.tensor(canonical.position, device=self.device)
         return SynthesizedClassifier(
             synthesis.tensors,
@@ -125,10 +132,21 @@ class Synthesizer:
             architecture=self.architecture,
             resolution=self.resolution,
             taps=self.hypernetwork.network.taps,
-            details=self._details(synthesis, labels, seconds) | judgement,
+            details=self._details(synthesis, labels, seconds) | judgement | at_home,
             codes=codes_to_tensors(synthesis.codes) if self.hypernetwork.config.task_codes else {},
+            resemblance=resemblance.reordered(order) if resemblance else None,
             device=self.device,
         )
+
+    def _resemblance(
+        self, synthesis: Synthesis, labels: SupportLabels
+    ) -> tuple[Resemblance | None, dict[str, Any]]:
+        """Resemblance to known classes, and from where on an image is foreign."""
+        if self.known_classes is None:
+            return None, {}
+        seen = synthesis.support_taps, labels, synthesis.head, synthesis.codes.head.whitening
+        resemblance = resemblance_of(self.known_classes, *seen)
+        return resemblance, {"foreign_margin": least_margin(resemblance, *seen)}
 
     def _support(self, classes: Sequence[ClassSupport]) -> tuple[Tensor, SupportLabels]:
         images = images_to_tensor(

@@ -2,6 +2,7 @@
 
 from sgps.training.config import MetaTrainingConfig
 from sgps.training.image_bank import digest_run
+from sgps.training.known_classes import write_known_classes
 from sgps.training.meta_train import (
     MetaTrainingRun,
     MetricSink,
@@ -18,4 +19,5 @@ __all__ = [
     "TrainingResult",
     "digest_run",
     "meta_train",
+    "write_known_classes",
 ]

@@ -31,7 +31,7 @@ def fit_head_priors(
     tensors = hypernetwork.shared_body()
     domains = []
     for pool in pools:
-        rows_of = _chosen_rows(pool, images_a_class, seed)
+        rows_of = choose_rows(pool, images_a_class, seed)
         rows = [row for chosen in rows_of for row in chosen]
         images = bank.images(pool.domain, rows)
         blocks = [
@@ -49,8 +49,8 @@ def fit_head_priors(
     hypernetwork.generator.head_priors.fit(domains)
 
 
-def _chosen_rows(pool: ClassPool, count: int, seed: int) -> list[list[int]]:
-    """Rows of each class, one of each group, in an order that the seed decides."""
+def choose_rows(pool: ClassPool, count: int, seed: int) -> list[list[int]]:
+    """At most ``count`` rows of each class, one of each group; which is decided by the seed."""
     chosen = []
     for number, groups in enumerate(pool.groups_by_label):
         order = np.random.default_rng([seed, number]).permutation(len(groups))[:count]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +17,7 @@ from sgps.errors import UnknownNameError, UserError
 from sgps.registry.contents import open_contents
 from sgps.service.workspace import Workspace, image_limits
 from sgps.synthesizer.abstention import nearest_support
-from sgps.synthesizer.classifier import SynthesizedClassifier, images_to_tensor
+from sgps.synthesizer.classifier import SynthesizedClassifier
 
 _SMALL_SIDE = 160
 _RECORD = "audit.json"
@@ -37,7 +37,7 @@ class Gallery:
 
     def nearest(self, classifier: SynthesizedClassifier, pixels: Pixels) -> dict[str, Any]:
         """Number, class and cosine of the support image that ``pixels`` (H, W, 3) resembles."""
-        index_Q, similarity_Q = nearest_support(_rows(classifier, [pixels]), self.rows_SD)
+        index_Q, similarity_Q = nearest_support(classifier.rows([pixels]), self.rows_SD)
         number = int(index_Q[0])
         return {
             "number": number,
@@ -72,7 +72,7 @@ def open_gallery(
             for label, image in _support(folder, limits):
                 labels.append(label)
                 small.append(encode_png(shrink_long_side(image.pixels, _SMALL_SIDE)))
-                rows.append(_rows(classifier, [image.pixels]))
+                rows.append(classifier.rows([image.pixels]))
         except (OSError, ValueError, KeyError, TypeError, UserError):
             return None
     return Gallery(tuple(labels), tuple(small), torch.cat(rows)) if rows else None
@@ -86,12 +86,3 @@ def _support(folder: Path, limits: ImageLimits) -> Iterator[tuple[str, DecodedIm
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(image["artifact"])
             yield item["name"], read_image(folder / path, limits=limits)
-
-
-def _rows(classifier: SynthesizedClassifier, images: Sequence[Pixels]) -> Tensor:
-    """What the head sees of images, (Q, D)."""
-    block = images_to_tensor(images, classifier.resolution).to(classifier.device)
-    scorer = classifier.scorer
-    with torch.inference_mode():
-        taps = scorer.network(scorer.normalise(block))
-        return classifier.head.features(tuple(tap.cpu() for tap in taps))

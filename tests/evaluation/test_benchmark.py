@@ -16,6 +16,7 @@ from sgps.evaluation import (
 )
 from sgps.evaluation.benchmark import draw_episodes
 from sgps.evaluation.intervals import mean_interval, paired_difference
+from sgps.synthesizer.scoring import Assessment
 
 
 class ColourClassifier:
@@ -24,16 +25,17 @@ class ColourClassifier:
     def __init__(self, channels) -> None:
         self.channels = channels
 
-    def predict_proba(self, images):
+    def assess(self, images):
         colours = np.stack([image.mean((0, 1)) for image in images])[:, self.channels]
         scores = np.exp((colours - colours.max(1, keepdims=True)) / 10)
-        return (scores / scores.sum(1, keepdims=True)).astype(np.float32)
+        return Assessment((scores / scores.sum(1, keepdims=True)).astype(np.float32))
 
 
 class ColourSynthesizer:
     """Stands in for a synthesizer: reads the bright channel of each class's support."""
 
     generator_name, generator_sha256 = "colours", "0" * 64
+    known_classes = None
     architecture, resolution = "none", 32
 
     def synthesize(self, task):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sgps.synthesizer import ClassSupport, Hypernetwork, Task
-from sgps.synthesizer.classifier import images_to_tensor
+from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.head import (
     HeadParameters,
     LinearHead,
