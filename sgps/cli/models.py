@@ -7,13 +7,16 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from sgps.cli.output import format_pairs, format_rows, say, write_json, write_result
 from sgps.cli.registration import DeviceOption, JsonFlag, register
+
+if TYPE_CHECKING:
+    from sgps.service import Prediction
 
 RECEIPT_FIELDS = (
     "request_id",
@@ -162,7 +165,9 @@ def predict(
 ) -> None:
     """Classify images with a registered model.
 
-    Warns of a model that is not approved, and refuses one whose bytes are not those recorded.
+    Warns of a model that is not approved, and refuses one whose bytes are not those recorded. The
+    note says where it is not sure, and where an image may be foreign to the task, with the class
+    known from the generator's training that it resembles most: a hint, not a diagnosis.
     """
     from sgps.service import predict_images
     from sgps.service.parameters import name_of_user
@@ -182,11 +187,19 @@ def predict(
             item.image,
             item.label,
             f"{item.probabilities[item.label]:.3f}",
-            "not sure" if item.abstains else "",
+            _note(item),
         ]
         for item in predictions
     ]
     write_result(format_rows(["image", "label", "probability", "note"], rows))
+
+
+def _note(prediction: Prediction) -> str:
+    """What to mind about one answer; empty where there is nothing."""
+    notes = ["not sure"] if prediction.abstains else []
+    if prediction.foreign:
+        notes.append(f"may be of no class of this task: resembles {prediction.resembles}")
+    return "; ".join(notes)
 
 
 @contextlib.contextmanager

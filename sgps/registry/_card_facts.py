@@ -53,6 +53,19 @@ def calibration(audit: Mapping[str, Any], details: Mapping[str, Any]) -> dict[st
     return shown | rows_of(rows)
 
 
+def foreignness(details: Mapping[str, Any], known_classes: Sequence[str]) -> dict[str, str]:
+    """Which classes of meta-training it compares an image with; empty where it knows none."""
+    if not known_classes:
+        return {}
+    margin = details.get("foreign_margin")
+    told = (
+        "none: no class has two support images to choose it by"
+        if margin is None
+        else f"{margin:.2f}: an image with a smaller one may be of none of the classes below"
+    )
+    return {"Foreign margin": told, "Known classes": ", ".join(known_classes)}
+
+
 def image_facts(
     audit: Mapping[str, Any], details: Mapping[str, Any]
 ) -> dict[tuple[str, int], ImageFacts]:

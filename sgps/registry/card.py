@@ -20,6 +20,7 @@ from sgps.registry._card_facts import (
     calibration,
     checks,
     datasets,
+    foreignness,
     image_facts,
     people,
     rows_of,
@@ -32,7 +33,7 @@ THUMBNAIL_SIDE = 144
 SHOWN_IMAGES = 12
 _SHOWN_ELSEWHERE = (
     "generator", "generator_sha256", "device", "seconds", "temperature", "abstention_threshold",
-    "influence",
+    "influence", "foreign_margin",
 )  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def render_card(package: ModelPackage) -> str:
     """
     audit = package.audit
     details = package.classifier.details
+    resemblance = package.classifier.resemblance
     lineage = audit["generator"]["lineage"] or {}
     images = image_facts(audit, details)
     return _template().render(
@@ -52,6 +54,8 @@ def render_card(package: ModelPackage) -> str:
         people=people(audit),
         calibration=calibration(audit, details),
         abstains=abstention_threshold(details, audit) is not None,
+        hints=details.get("foreign_margin") is not None,
+        foreignness=foreignness(details, resemblance.names if resemblance else ()),
         classes=[_class_content(package, name, images) for name in package.classifier.class_names],
         has_image_facts=bool(images),
         checks=checks(audit),

@@ -31,6 +31,12 @@ class LoadedModel:
         found = self.classifier.details.get("abstention_threshold")
         return None if found is None else float(found)
 
+    @property
+    def foreign_margin(self) -> float | None:
+        """Margin below which an image is foreign to the task; None where none could be told."""
+        found = self.classifier.details.get("foreign_margin")
+        return None if found is None else float(found)
+
 
 def load_model(model_uri: str, workspace: Workspace) -> LoadedModel:
     """Load the model of an address, if its bytes are those recorded.

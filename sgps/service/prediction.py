@@ -46,6 +46,10 @@ class Prediction:
     state: of the model's review; "" where the ledger does not know the model.
     abstention_threshold: probability below which it is not sure, in [0, 1]; None where the model
         has none.
+    margin: how much more the image resembles the nearest class of the task than the nearest class
+        that the generator knows from meta-training; None where it knows none.
+    resembles: name of that known class, such as ``ham10000: nv``; None likewise.
+    foreign_margin: least margin of a support image; None where it could not be told.
     """
 
     image: str
@@ -53,6 +57,9 @@ class Prediction:
     probabilities: dict[str, float]
     state: str = ""
     abstention_threshold: float | None = None
+    margin: float | None = None
+    resembles: str | None = None
+    foreign_margin: float | None = None
 
     @property
     def abstains(self) -> bool:
@@ -60,8 +67,28 @@ class Prediction:
         threshold = self.abstention_threshold
         return threshold is not None and self.probabilities[self.label] < threshold
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the image is less at home in the task than any that the classifier was made of.
+
+        A hint: where meta-training did not know what the image shows it is little better than
+        chance.
+        """
+        if self.margin is None or self.foreign_margin is None:
+            return False
+        return self.margin < self.foreign_margin
+
+    def at_home(self) -> dict[str, Any]:
+        """``margin``, ``resembles`` and ``foreign``, JSON-able, as far as they are known."""
+        facts = {
+            "margin": self.margin,
+            "resembles": self.resembles,
+            "foreign": None if self.foreign_margin is None else self.foreign,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; whether it abstains only where there is a threshold."""
+        """JSON-able form; whether it abstains or is foreign only where that can be told."""
         facts: dict[str, Any] = {
             "image": self.image,
             "label": self.label,
@@ -71,7 +98,7 @@ class Prediction:
         if self.abstention_threshold is not None:
             facts["abstains"] = self.abstains
             facts["abstention_threshold"] = self.abstention_threshold
-        return facts
+        return facts | self.at_home()
 
 
 def predict_images(
@@ -141,7 +168,7 @@ def predict_pixels(
         note_access(loaded, workspace, who=who, act="predict", images=len(images))
     _warn(loaded)
     names = loaded.classifier.class_names
-    rows = loaded.classifier.predict_proba([pixels for _, pixels in images])
+    found = loaded.classifier.assess([pixels for _, pixels in images])
     return [
         Prediction(
             image=image,
@@ -149,8 +176,11 @@ def predict_pixels(
             probabilities={name: float(value) for name, value in zip(names, row, strict=True)},
             state=loaded.state.value if loaded.state else "",
             abstention_threshold=loaded.abstention_threshold,
+            margin=None if found.margin_Q is None else float(found.margin_Q[number]),
+            resembles=None if found.resembles_Q is None else found.resembles_Q[number],
+            foreign_margin=loaded.foreign_margin,
         )
-        for (image, _), row in zip(images, rows, strict=True)
+        for number, ((image, _), row) in enumerate(zip(images, found.probs_QN, strict=True))
     ]
 
 

@@ -37,6 +37,41 @@ _KEPT_IMAGE = {
         "findings": {"type": "array", "items": {"type": "object"}},
     },
 }  # fmt: skip
+_PREDICTION = {
+    "type": "object",
+    "properties": {
+        "model_uri": _TEXT,
+        "label": {**_TEXT, "description": "The most probable class."},
+        "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+        "abstains": {"type": "boolean", "description": "Whether it is not sure."},
+        "abstention_threshold": {"type": ["number", "null"]},
+        "margin": {
+            "type": "number",
+            "description": "How much more the image resembles the nearest class of the task than"
+            " the nearest class known from meta-training; left out where none is known.",
+        },
+        "resembles": {**_TEXT, "description": "That known class; left out likewise."},
+        "foreign": {
+            "type": "boolean",
+            "description": "Whether the margin is smaller than that of any support image: a hint"
+            " that the image is of no class of the task. Left out where it cannot be told.",
+        },
+        "nearest": {
+            "type": ["object", "null"],
+            "properties": {
+                "number": {"type": "integer"}, "class_name": _TEXT,
+                "similarity": {"type": "number"},
+            },
+            "description": "The support image that it resembles most.",
+        },
+        "state": {**_TEXT, "description": "Of the review; empty where the ledger knows none."},
+        "warning": {**_TEXT, "description": "Empty for an approved version."},
+    },
+    "required": [
+        "model_uri", "label", "probabilities", "abstains", "abstention_threshold", "nearest",
+        "state", "warning",
+    ],
+}  # fmt: skip
 _WORDS = {
     200: "Done.",
     201: "Done; the same request gives the same answer.",
@@ -99,7 +134,7 @@ ASK = {
         },
     ],
 }  # fmt: skip
-PREDICT = _call(_FILE, _BYTES, {200: _OBJECT}, 404, 409, 413, 422, 503)
+PREDICT = _call(_FILE, _BYTES, {200: _PREDICTION}, 404, 409, 413, 422, 503)
 REVIEW = _call(
     {
         "type": "object",

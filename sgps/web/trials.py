@@ -51,6 +51,7 @@ class TrialRoom:
             "probabilities": prediction.probabilities,
             "abstains": prediction.abstains,
             "abstention_threshold": prediction.abstention_threshold,
+            **prediction.at_home(),
             "nearest": nearest,
             "state": prediction.state,
             "warning": unapproved_warning(loaded),

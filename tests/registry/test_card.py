@@ -10,9 +10,13 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
 from sgps.registry import ModelPackage, SupportImage, render_card
+from sgps.synthesizer import SynthesizedClassifier
+from sgps.synthesizer.known_classes import Resemblance
 
 BuildPackage = Callable[..., ModelPackage]
 
@@ -183,3 +187,42 @@ def test_new_fields_are_escaped_too(build_package: BuildPackage) -> None:
         "calibration": {evil: evil},
     }
     assert Outline(render_card(build_package(audit=audit))).of("script") == []
+
+
+def informed(plain: SynthesizedClassifier, margin: float | None) -> SynthesizedClassifier:
+    """The same classifier, beside two known classes; the name of one would run if unescaped."""
+    known = ("ham10000: nv", "<script>alert(1)</script>")
+    ways = len(plain.class_names)
+    width = plain.head.weight_ND.shape[1]
+    return SynthesizedClassifier(
+        plain.body_state_dict(),
+        plain.head,
+        class_names=plain.class_names,
+        architecture=plain.architecture,
+        resolution=plain.resolution,
+        taps=plain.taps,
+        details=plain.details | {"foreign_margin": margin},
+        resemblance=Resemblance(torch.zeros(ways + len(known), width).half(), known),
+    )
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"),
+    [
+        (-0.0812, "-0.08: an image with a smaller one may be of none of the classes below"),
+        (None, "none: no class has two support images to choose it by"),
+    ],
+)
+def test_the_card_names_the_known_classes(
+    build_package: BuildPackage, margin: float | None, words: str
+) -> None:
+    plain = build_package()
+    page = render_card(build_package(classifier=informed(plain.classifier, margin)))
+    assert Outline(page).of("script") == []
+    assert f"<dt>Foreign margin</dt><dd>{words}</dd>" in page
+    assert "ham10000: nv, &lt;script&gt;" in page
+    assert ("it hints at images" in page) == (margin is not None)
+    assert "foreign margin" not in page
+    without = render_card(plain)
+    for part in ("Foreign margin", "Known classes", "it hints at images"):
+        assert part not in without

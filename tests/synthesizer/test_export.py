@@ -13,8 +13,8 @@ import torch
 
 from sgps.errors import OperatorError, StoreError
 from sgps.synthesizer import ClassSupport, SynthesizedClassifier, Synthesizer, Task, export
-from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.export import INPUT_NAME, ONNX_TOLERANCE, OUTPUT_NAME, export_onnx
+from sgps.synthesizer.scoring import images_to_tensor
 
 from .conftest import build_hypernetwork, random_images
 

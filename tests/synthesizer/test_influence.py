@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sgps.synthesizer import ClassSupport, Hypernetwork, Task
-from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.head import (
     HeadParameters,
     LinearHead,
@@ -24,6 +23,7 @@ from sgps.synthesizer.influence import (
     support_influence,
     synthesis_influence,
 )
+from sgps.synthesizer.scoring import images_to_tensor
 
 from .conftest import RESOLUTION, MakeTask, random_images
 

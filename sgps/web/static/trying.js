@@ -1,4 +1,5 @@
-// Try the classifier on new pictures: bars of probabilities, "not sure", the nearest support image.
+// Try the classifier on new pictures: bars of probabilities, "not sure", what may be foreign, the
+// nearest support image.
 
 import { call } from "./api.js";
 import { dropZone } from "./drop_zone.js";
@@ -56,7 +57,9 @@ export class Trial {
     const bars = element("dl", { class: "bars" });
     const ordered = Object.entries(said.probabilities).sort((one, other) => other[1] - one[1]);
     for (const [name, value] of ordered) bars.append(...bar(name, value));
-    const words = element("div", { class: "words" }, verdict, bars);
+    const words = element("div", { class: "words" }, verdict);
+    if (said.foreign) words.append(foreign(said.resembles));
+    words.append(bars);
     const doubts = kept.findings.filter((line) => line.severity === "warning");
     if (doubts.length) words.append(element("ul", { class: "findings" }, ...doubts.map(finding)));
     if (said.state !== "approved") {
@@ -73,6 +76,13 @@ export class Trial {
       element("img", { src: `${this.path}/support/${number}`, alt: `The most similar picture that the classifier was made from, of the class ${name}` }),
       element("figcaption", {}, `Most like this one, of ${name}`));
   }
+}
+
+function foreign(resembles) {
+  return element("p", { class: "foreign" },
+    element("strong", {}, "Perhaps none of these classes."),
+    " The classifier finds it less at home here than any picture that it was made from. Of the classes known from"
+    + ` the generator's training it is most like ${resembles}. That is a hint, not a diagnosis.`);
 }
 
 function bar(name, value) {
