@@ -69,7 +69,7 @@ class Prediction:
 
     @property
     def foreign(self) -> bool:
-        """Whether the image is less at home in the task than any that the classifier was made of.
+        """Whether the image is less at home in the task than nine in ten of its support images.
 
         A hint: where meta-training did not know what the image shows it is little better than
         chance.

@@ -156,12 +156,13 @@ def train_generator(
     )
     with _metric_log(request, settings, datasets) as log:
         result = run.go_on(metrics=log, progress=advance)
-    write_known_classes(
-        result.checkpoint,
-        datasets,
-        device=run.device,
-        allow_downloads=request.config.allow_downloads,
-    )
+    if request.config.pretrained:
+        write_known_classes(
+            result.checkpoint,
+            datasets,
+            device=run.device,
+            allow_downloads=request.config.allow_downloads,
+        )
     return TrainingReceipt(
         checkpoint=str(result.checkpoint),
         generator_sha256=result.generator_sha256,

@@ -287,5 +287,6 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _resemblance(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> Resemblance | None:
-    known = description.get(_KNOWN_CLASSES)
-    return Resemblance.from_tensors(tensors, known) if known else None
+    if not tensors:
+        return None
+    return Resemblance.from_tensors(tensors, description[_KNOWN_CLASSES])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ KNOWN_CLASSES_STEM = "known_classes"
 KEPT_CLASSES = 24
 """B. On novel_val 16 to 64 are as good as all; 24 leave the compact form of 20 classes below
 500 kB."""
+
+FOREIGN_SHARE = 0.1
+"""Of left-out support images that lie below the margin of a foreign image. On novel_val 5 % of a
+task's own images do at 2 shots and 6 % at 5, of absent classes 10 % and 18 %."""
 
 WEIGHT, NAMES = "weight", "names"
 
@@ -67,8 +72,8 @@ class KnownClasses:
 
         Raises
         ------
-        IntegrityError: a file is foreign, corrupted or altered, one of the two is missing, or they
-            belong to another generator.
+        UnknownNameError: one of the two is missing.
+        IntegrityError: a file is foreign, corrupted or altered, or belongs to another generator.
         """
         if not any(folder.glob(f"{KNOWN_CLASSES_STEM}.*")):
             return None
@@ -84,7 +89,7 @@ class KnownClasses:
         names = tuple(content.description[NAMES])
         return cls(names, content.tensors["means"].float(), made_for)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Digest of names and means."""
         named = hashlib.sha256("\n".join(self.names).encode()).hexdigest()
@@ -118,7 +123,7 @@ class Resemblance:
         """Return ``margin_Q`` and ``index_Q``, the number of the nearest known class.
 
         The margin is the resemblance to the nearest class of the task less that to the nearest
-        known class, about within [-1, 1]; below 0 the image resembles the known class more.
+        known class, within [-2, 2]; below 0 the image resembles the known class more.
         """
         resemblance_QM = rows_QD @ self.weight_MD.to(rows_QD).T
         own_Q = resemblance_QM[:, : self.ways].amax(dim=1)
@@ -163,16 +168,16 @@ def resemblance_of(
     return Resemblance(weight_MD.half(), tuple(known.names[number] for number in kept_B.tolist()))
 
 
-def least_margin(
+def foreign_margin(
     resemblance: Resemblance,
     support_taps: tuple[Tensor, ...],
     labels: SupportLabels,
     head: LinearHead,
     whitening: Whitening | None,
 ) -> float | None:
-    """The least margin of a support image whose class was described without it.
+    """The margin below which an image is foreign, from the support alone.
 
-    An image with a smaller one is less at home in the task than any that it was made of. None where
+    One in ten of its images falls short of it where its class is described without it. None where
     no class has two images.
     """
     whiten = whitening or _unchanged
@@ -187,7 +192,8 @@ def least_margin(
     counted_S = (labels.shots_N > 1)[labels.class_S]
     if not bool(counted_S.any()):
         return None
-    return float((own_SN.amax(dim=1) - foreign_SB.amax(dim=1))[counted_S].min())
+    margin_S = own_SN.amax(dim=1) - foreign_SB.amax(dim=1)
+    return float(margin_S[counted_S].quantile(FOREIGN_SHARE))
 
 
 def _class_directions(rows_SD: Tensor, labels: SupportLabels) -> Tensor:

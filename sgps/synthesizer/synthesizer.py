@@ -20,7 +20,12 @@ from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.head import SupportLabels
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
-from sgps.synthesizer.known_classes import KnownClasses, Resemblance, least_margin, resemblance_of
+from sgps.synthesizer.known_classes import (
+    KnownClasses,
+    Resemblance,
+    foreign_margin,
+    resemblance_of,
+)
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.task import ClassSupport, Task
@@ -146,7 +151,10 @@ class Synthesizer:
             return None, {}
         seen = synthesis.support_taps, labels, synthesis.head, synthesis.codes.head.whitening
         resemblance = resemblance_of(self.known_classes, *seen)
-        return resemblance, {"foreign_margin": least_margin(resemblance, *seen)}
+        return resemblance, {
+            "known_classes_sha256": self.known_classes.sha256,
+            "foreign_margin": foreign_margin(resemblance, *seen),
+        }
 
     def _support(self, classes: Sequence[ClassSupport]) -> tuple[Tensor, SupportLabels]:
         images = images_to_tensor(

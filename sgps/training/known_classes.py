@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sgps.datasets.storage import StoredDataset
-from sgps.errors import InputError
+from sgps.errors import InputError, IntegrityError, UnknownNameError
 from sgps.synthesizer.checkpoint import load_generator
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.known_classes import KnownClasses
@@ -31,7 +31,7 @@ def write_known_classes(
     allow_downloads: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> KnownClasses | None:
-    """Write ``known_classes.*`` beside the generator in ``folder``, unless they are there already.
+    """Write ``known_classes.*`` beside the generator in ``folder``, unless its own are there.
 
     Only images that the generator's lineage names as training data are looked at, at most as many
     a class as its head's priors were fitted to. None where the generator writes a body for each
@@ -46,7 +46,8 @@ def write_known_classes(
 
     Raises
     ------
-    InputError: a dataset of the training is missing or is not what it was.
+    InputError: a dataset of the training is missing or is not what it was, or the generator does
+        not say what it was trained on.
     UnknownNameError: there is no generator in ``folder``.
     IntegrityError: a file is foreign, corrupted or altered.
     StoreError: the folder cannot be written.
@@ -55,12 +56,12 @@ def write_known_classes(
     sha256 = str(description["tensors_sha256"])
     if hypernetwork.config.task_codes:
         return None
-    found = KnownClasses.load(folder, sha256)
+    found = _written(folder, sha256)
     if found is not None:
         return found
     lineage = description["lineage"]
+    trained_on = _datasets_of(folder, lineage, datasets)
     config = MetaTrainingConfig.model_validate(lineage["config"])
-    trained_on = _datasets_of(lineage, datasets)
     hypernetwork = hypernetwork.to(device)
     names: list[str] = []
     means: list[Tensor] = []
@@ -72,12 +73,25 @@ def write_known_classes(
             progress(number + 1, len(trained_on))
     known = KnownClasses(tuple(names), torch.cat(means), sha256)
     known.save(folder)
-    return known
+    return KnownClasses.load(folder, sha256)
+
+
+def _written(folder: Path, generator_sha256: str) -> KnownClasses | None:
+    """What is there already; None where it is of an earlier state, half written or altered."""
+    try:
+        return KnownClasses.load(folder, generator_sha256)
+    except (IntegrityError, UnknownNameError):
+        return None
 
 
 def _datasets_of(
-    lineage: Mapping[str, Any], datasets: Sequence[StoredDataset]
+    folder: Path, lineage: Mapping[str, Any], datasets: Sequence[StoredDataset]
 ) -> list[StoredDataset]:
+    if not {"config", "trained_on", "datasets"} <= lineage.keys():
+        raise InputError(
+            f"{folder}: the lineage says nothing of a training",
+            expected="a generator written by sgps train",
+        )
     by_name = {dataset.name: dataset for dataset in datasets}
     missing = sorted(set(lineage["trained_on"]) - set(by_name))
     if missing:

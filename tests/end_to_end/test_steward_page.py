@@ -14,7 +14,7 @@ from steward import KINDS, SHOTS, Server, card, draw_pictures, drop, fill
 from sgps.datasets.phantoms import PHANTOM_CLASSES, draw_phantom
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -105,14 +105,39 @@ def test_from_dropped_pictures_to_a_prediction(
         assert kind.replace("_", " ") in answer.locator(".verdict").inner_text()
         assert answer.locator("meter").count() == len(KINDS)
         assert answer.locator("figure.nearest img").evaluate("image => image.decode()") is None
-        assert answer.locator(".unsure").count() == 0
+        assert answer.locator(".unsure, .foreign").count() == 0
     foreign = pictures / "of-no-class.png"
     Image.fromarray(draw_phantom("reticular_nevus", 256, np.random.default_rng(5))).save(foreign)
     drop(opened.locator("#trial .zone"), [foreign])
-    unsure = answers.filter(has_text=foreign.name).locator(".verdict.unsure")
-    unsure.get_by_text("Not sure.").wait_for()
+    answer = answers.filter(has_text=foreign.name)
+    answer.locator(".verdict.unsure").get_by_text("Not sure.").wait_for()
+    hint = answer.locator(".foreign").inner_text()
+    assert hint.startswith("Perhaps none of these classes.")
+    assert hint.endswith("That is a hint, not a diagnosis.")
     assert complaints == []
     assert [url for url in requests if not url.startswith(address)] == []
+
+
+def test_the_name_of_a_known_class_is_text(
+    opened: Page, pictures: Path, complaints: list[str]
+) -> None:
+    evil = "<img src=x onerror=\"document.title='taken'\">: nv"
+
+    def answer_evil(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"foreign": True, "resembles": evil})
+
+    opened.route("**/predict?image=*", answer_evil)
+    fill(opened, pictures, task="Drawn lesions")
+    opened.get_by_role("button", name="Make the classifier").click()
+    opened.get_by_text("drawn-lesions, version").wait_for()
+    drop(opened.locator("#trial .zone"), [pictures / "new" / f"angioma-{SHOTS}.jpg"])
+    hint = opened.locator(".answer .foreign")
+    hint.wait_for()
+    assert f"most like {evil}." in hint.inner_text()
+    assert hint.locator("img").count() == 0
+    assert "taken" not in opened.title()
+    assert complaints == []
 
 
 def test_with_the_keyboard_alone(opened: Page, pictures: Path, complaints: list[str]) -> None:

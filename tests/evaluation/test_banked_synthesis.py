@@ -11,6 +11,7 @@ from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
 from sgps.evaluation.bases import benchmark_bases
 from sgps.evaluation.sgps_method import own_methods
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
+from sgps.synthesizer.known_classes import KnownClasses
 
 TINY = {
     "architecture": "test_efficientnet", "resolution": 32, "whitening_rank": 16, "text_rank": 8,
@@ -50,6 +51,18 @@ def pool():
     return noisy.clip(0, 255).astype(np.uint8).reshape(30, 3, 32, 32)
 
 
+@pytest.fixture(scope="module")
+def knowing(synthesizer):
+    """The same generator, which knows more classes than a classifier keeps: an image of each."""
+    images = np.random.default_rng(1).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    hypernetwork = synthesizer.hypernetwork
+    with torch.inference_mode():
+        taps = hypernetwork.taps_under(hypernetwork.shared_body(), torch.from_numpy(images))
+    names = tuple(f"noise: {number}" for number in range(len(images)))
+    known = KnownClasses(names, torch.cat(taps, dim=1), synthesizer.generator_sha256)
+    return Synthesizer(hypernetwork, name="made-up", known_classes=known)
+
+
 def episode_of(pool, shots, descriptions=TEXTS, **changes):
     rows = [10 * number + np.arange(count) for number, count in enumerate(shots)]
     return EpisodeInputs(
@@ -81,6 +94,42 @@ def test_queries_are_read_from_their_own_pool(synthesizer, bases, pool):
     banked = BankedSynthesis(synthesizer, bases).predict(episode)
     direct = SynthesizerMethod(synthesizer).predict(episode)
     np.testing.assert_allclose(banked.probs_QN, direct.probs_QN, atol=1e-4)
+
+
+@pytest.mark.parametrize("descriptions", [TEXTS, ("", "", "")], ids=["texts", "no texts"])
+@pytest.mark.parametrize("shots", [(1, 1, 1), (3, 3, 3), (3, 1, 2)], ids=str)
+def test_familiarity_is_that_of_the_synthesizer(knowing, bases, pool, shots, descriptions):
+    query_pool = pool.copy()
+    query_pool[::2] = np.random.default_rng(2).integers(0, 256, pool[::2].shape)
+    episode = episode_of(pool, shots, descriptions, query_pool=query_pool)
+    banked = BankedSynthesis(knowing, bases).predict(episode)
+    direct = SynthesizerMethod(knowing).predict(episode)
+    for prediction in (banked, direct):
+        assert prediction.familiarity_Q.dtype == np.float64
+        assert prediction.familiarity_Q.shape == (5,)
+    np.testing.assert_allclose(banked.familiarity_Q, direct.familiarity_Q, atol=1e-4)
+    np.testing.assert_allclose(banked.probs_QN, direct.probs_QN, atol=1e-4)
+    of_noise = episode.query_rows % 2 == 0
+    assert banked.familiarity_Q[of_noise].max() < banked.familiarity_Q[~of_noise].min()
+
+
+def test_known_classes_change_no_probability(synthesizer, knowing, bases, pool):
+    episode = episode_of(pool, (3, 1, 2))
+    for make in (lambda given: BankedSynthesis(given, bases), SynthesizerMethod):
+        ours, bare = make(knowing).predict(episode), make(synthesizer).predict(episode)
+        np.testing.assert_array_equal(ours.probs_QN, bare.probs_QN)
+        assert ours.familiarity_Q is not None
+        assert bare.familiarity_Q is None
+        assert make(knowing).details() == make(synthesizer).details() | {
+            "known_classes_sha256": knowing.known_classes.sha256
+        }
+        assert make(synthesizer).details()["known_classes_sha256"] is None
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_familiarity_needs_the_body_of_the_known_classes(knowing, bases, pool, part):
+    found = BankedSynthesis(knowing, bases, part).predict(episode_of(pool, (2, 2, 2)))
+    assert (found.familiarity_Q is None) is (part.name == "sgps/no_body_synthesis")
 
 
 def test_without_texts_it_is_what_it_is_for_undescribed_classes(synthesizer, bases, pool):

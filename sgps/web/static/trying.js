@@ -81,7 +81,7 @@ export class Trial {
 function foreign(resembles) {
   return element("p", { class: "foreign" },
     element("strong", {}, "Perhaps none of these classes."),
-    " The classifier finds it less at home here than any picture that it was made from. Of the classes known from"
+    " The classifier finds it less at home here than nine in ten of the pictures that it was made from. Of the classes known from"
     + ` the generator's training it is most like ${resembles}. That is a hint, not a diagnosis.`);
 }
 
