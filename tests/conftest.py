@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,25 @@ def sgps_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("SGPS_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose stores exist and are empty, to be copied: making MLflow's tables takes time."""
+    from sgps.service.workspace import open_workspace
+    from sgps.settings import Settings
+
+    home = tmp_path_factory.mktemp("fresh") / "home"
+    with open_workspace(Settings(home=home)) as workspace:
+        assert workspace.registry.search() == []
+    return home
+
+
+@pytest.fixture
+def used_home(fresh_home: Path, sgps_home: Path) -> Path:
+    """An SGPS home of this test alone that has been used before, for nothing yet."""
+    shutil.copytree(fresh_home, sgps_home)
+    return sgps_home
 
 
 @pytest.fixture(scope="session")

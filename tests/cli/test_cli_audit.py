@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_outcome import Outcome, Sgps
 
+pytestmark = pytest.mark.usefixtures("used_home")
+
 COMMANDS = (
     "list", "show", "search", "verify", "checkpoint", "export", "check-export", "erase", "sbom",
 )  # fmt: skip

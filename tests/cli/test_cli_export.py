@@ -10,6 +10,8 @@ from cli_outcome import KINDS, Sgps
 
 from sgps.synthesizer.compact import CompactClassifier
 
+pytestmark = pytest.mark.usefixtures("used_home")
+
 
 @pytest.fixture
 def model_uri(sgps: Sgps, lesions: Path) -> str:

@@ -11,6 +11,8 @@ from cli_outcome import KINDS, Sgps
 
 from sgps.cli.models import RECEIPT_FIELDS
 
+pytestmark = pytest.mark.usefixtures("used_home")
+
 
 def test_folder_to_registered_model_to_predictions(sgps: Sgps, lesions: Path) -> None:
     made = sgps("synthesize", lesions, "--requester", "Dr. Ada", "--task", "Moles", "--json")

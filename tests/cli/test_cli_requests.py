@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_outcome import Outcome, Sgps
 
+pytestmark = pytest.mark.usefixtures("used_home")
+
 
 def done(outcome: Outcome) -> str:
     assert outcome.code == 0, outcome

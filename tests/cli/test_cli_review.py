@@ -13,6 +13,8 @@ from cli_outcome import Sgps
 
 from sgps.service.identity import login_of_process
 
+pytestmark = pytest.mark.usefixtures("used_home")
+
 
 @pytest.fixture
 def sign_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:

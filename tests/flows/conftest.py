@@ -28,7 +28,7 @@ def prefect_server(_prefect_server: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def home(sgps_home: Path, untrained_generator: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(used_home: Path, untrained_generator: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An SGPS home of this test alone; the generator in use is untrained."""
     monkeypatch.setenv("SGPS_GENERATOR", str(untrained_generator))
-    return sgps_home
+    return used_home

@@ -28,15 +28,6 @@ def generator() -> Synthesizer:
     return Synthesizer(hypernetwork, name="untrained", lineage=lineage)
 
 
-@pytest.fixture(scope="session")
-def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose stores exist and are empty; making the MLflow tables takes a second."""
-    home = tmp_path_factory.mktemp("fresh") / "home"
-    with open_workspace(Settings(home=home)) as workspace:
-        assert workspace.registry.search() == []
-    return home
-
-
 @pytest.fixture
 def settings(fresh_home: Path, tmp_path: Path) -> Settings:
     shutil.copytree(fresh_home, tmp_path / "home")

@@ -12,7 +12,6 @@ import torch
 from sending import services
 from starlette.testclient import TestClient
 
-from sgps.service.workspace import open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
 from sgps.web.app import create_app
@@ -27,15 +26,6 @@ def generator() -> Synthesizer:
     torch.manual_seed(0)
     config = GeneratorConfig(architecture="tf_efficientnet_lite0", resolution=64)
     return Synthesizer(Hypernetwork.create(config, pretrained=False), name="untrained")
-
-
-@pytest.fixture(scope="session")
-def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose stores exist and are empty; making the MLflow tables takes a second."""
-    home = tmp_path_factory.mktemp("fresh") / "home"
-    with open_workspace(Settings(home=home)) as workspace:
-        assert workspace.registry.search() == []
-    return home
 
 
 @pytest.fixture
