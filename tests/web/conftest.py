@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from sending import services
+from sending import ADDRESS, services
 from starlette.testclient import TestClient
 
 from sgps.settings import Settings
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
 from sgps.web.app import create_app
-
-ADDRESS = "http://127.0.0.1:8600"
 
 OpenClient = Callable[..., TestClient]
 

@@ -13,6 +13,9 @@ from starlette.testclient import TestClient
 from sgps.audit import Ledger
 from sgps.web.services import Services
 
+ADDRESS = "http://127.0.0.1:8600"
+"""Where the page is served, as its check of host and origin knows it."""
+
 
 def picture(seed: int, *, side: int = 48, **save: Any) -> bytes:
     """Bytes of a coarse random picture, PNG unless ``save`` says otherwise."""

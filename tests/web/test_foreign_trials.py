@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sending import picture, request_for
+from sending import ADDRESS, picture, request_for
 from starlette.testclient import TestClient
 
 from sgps.datasets.decoding import decode_image
@@ -18,7 +18,6 @@ from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.web.app import create_app
 
-ADDRESS = "http://127.0.0.1:8600"
 ELSEWHERE = picture(900)
 KNOWN = "ham10000: nv"
 KEYS = {"margin", "resembles", "foreign"}

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from sending import basic, ledger, request_for, services
+from sending import ADDRESS, basic, ledger, request_for, services
 from starlette.testclient import TestClient
 
 from sgps.service import review
+from sgps.settings import Settings
+from sgps.synthesizer import Synthesizer
+from sgps.web.app import create_app
 
 ACCOUNTS = "ada:one:steward,bo:five:steward,rita:two:reviewer,otto:three:auditor"
 ADA, BO, RITA, OTTO = (basic(each) for each in ("ada:one", "bo:five", "rita:two", "otto:three"))
 OpenClient = Callable[..., TestClient]
 
 
-@pytest.fixture
-def office(open_client: OpenClient) -> TestClient:
-    """With accounts; entry 1 is of Ada, entry 2 of Bo, entry 3 the review of entry 1."""
-    client = open_client(basic_auth=ACCOUNTS)
+@pytest.fixture(scope="module")
+def office(
+    fresh_home: Path, generator: Synthesizer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """With accounts; entry 1 is of Ada, entry 2 of Bo, entry 3 the review of entry 1. Only read."""
+    home = tmp_path_factory.mktemp("office") / "home"
+    shutil.copytree(fresh_home, home)
+    app = create_app(Settings(home=home, basic_auth=ACCOUNTS), generator, wait=60.0)
+    client = TestClient(app, base_url=ADDRESS)
     for number, (who, task) in enumerate(((ADA, "Moles"), (BO, "Spots"))):
         client.headers.update(who)
         fields = request_for(client, task, 50 * number)
@@ -27,7 +37,8 @@ def office(open_client: OpenClient) -> TestClient:
     del client.headers["Authorization"]
     workspace = services(client).worker.workspace
     review.submit_for_review("models:/moles/1", workspace, reviewer="rita", reason="Look.")
-    return client
+    yield client
+    services(client).close()
 
 
 def _entries(client: TestClient, who: dict[str, str], query: str = "") -> list[int]:
