@@ -16,7 +16,7 @@ FLOW_VERSIONS = {
 }
 
 TASK_VERSIONS = {
-    "benchmark_generator": "1",
+    "benchmark_generator": "2",
     "check_datasets": "1",
     "decide_promotion": "1",
     "index_episodes": "1",
@@ -24,6 +24,6 @@ TASK_VERSIONS = {
     "process_request": "1",
     "read_digests": "1",
     "submit_request": "1",
-    "train_generator": "1",
+    "train_generator": "2",
     "write_report": "1",
 }

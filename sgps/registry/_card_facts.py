@@ -61,7 +61,7 @@ def foreignness(details: Mapping[str, Any], known_classes: Sequence[str]) -> dic
     told = (
         "none: no class has two support images to choose it by"
         if margin is None
-        else f"{margin:.2f}: an image with a smaller one may be of none of the classes below"
+        else f"{margin:.2f}: an image with a smaller one may be of no class of this task"
     )
     return {"Foreign margin": told, "Known classes": ", ".join(known_classes)}
 

@@ -49,7 +49,8 @@ class Prediction:
     margin: how much more the image resembles the nearest class of the task than the nearest class
         that the generator knows from meta-training; None where it knows none.
     resembles: name of that known class, such as ``ham10000: nv``; None likewise.
-    foreign_margin: least margin of a support image; None where it could not be told.
+    foreign_margin: margin that one in ten left-out support images falls short of; None where it
+        could not be told.
     """
 
     image: str
@@ -69,7 +70,7 @@ class Prediction:
 
     @property
     def foreign(self) -> bool:
-        """Whether the image is less at home in the task than nine in ten of its support images.
+        """Whether the image is less at home in the task than nine in ten left-out support images.
 
         A hint: where meta-training did not know what the image shows it is little better than
         chance.
@@ -83,7 +84,7 @@ class Prediction:
         facts = {
             "margin": self.margin,
             "resembles": self.resembles,
-            "foreign": None if self.foreign_margin is None else self.foreign,
+            "foreign": None if None in (self.margin, self.foreign_margin) else self.foreign,
         }
         return {name: value for name, value in facts.items() if value is not None}
 

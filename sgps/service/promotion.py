@@ -16,7 +16,7 @@ from sgps.service.sbom import SBOM_FILE, GeneratorComponent, write_sbom
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.checkpoint import find_generator
-from sgps.synthesizer.known_classes import KNOWN_CLASSES_STEM
+from sgps.synthesizer.known_classes import KNOWN_CLASSES_FILES
 
 CURRENT = "current"
 RECORD_FILE = "promotion.json"
@@ -141,8 +141,9 @@ def _install(
         staging.mkdir(parents=True)
         for name in ("generator.safetensors", "generator.json"):
             shutil.copyfile(candidate / name, staging / name)
-        for known in candidate.glob(f"{KNOWN_CLASSES_STEM}.*"):
-            shutil.copyfile(known, staging / known.name)
+        for name in KNOWN_CLASSES_FILES:
+            if (candidate / name).is_file():
+                shutil.copyfile(candidate / name, staging / name)
         for name, content in read_documents(str(candidate)).items():
             (staging / name).write_bytes(content)
         sbom_sha256 = write_sbom(staging / SBOM_FILE, generator)

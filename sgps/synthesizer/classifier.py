@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgps.errors import InputError
+from sgps.errors import InputError, IntegrityError
 from sgps.synthesizer.head import LinearHead, fold_single_tap
 from sgps.synthesizer.known_classes import Resemblance
 from sgps.synthesizer.scoring import Assessment, Scorer, images_to_tensor
@@ -85,7 +85,7 @@ class SynthesizedClassifier:
         self._body = {name: tensor.detach().cpu() for name, tensor in body.items()}
         self.head = head.to(torch.device("cpu"))
         self.codes = {name: tensor.detach().cpu() for name, tensor in (codes or {}).items()}
-        self.resemblance = resemblance
+        self.resemblance = resemblance.to(torch.device("cpu")) if resemblance else None
         self.weights_sha256 = digest_tensors(self.tensors())
 
     @cached_property
@@ -287,6 +287,13 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _resemblance(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> Resemblance | None:
+    names = description.get(_KNOWN_CLASSES, [])
     if not tensors:
         return None
-    return Resemblance.from_tensors(tensors, description[_KNOWN_CLASSES])
+    resemblance = Resemblance.from_tensors(tensors, names)
+    if not names or resemblance.ways != len(description["class_names"]):
+        raise IntegrityError(
+            f"{len(names)} known classes are named, and directions of others are kept",
+            expected="the classifier as SGPS wrote it",
+        )
+    return resemblance

@@ -26,10 +26,14 @@ from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 KNOWN_CLASSES_FORMAT = "sgps-known-classes-1"
 KNOWN_CLASSES_STEM = "known_classes"
+KNOWN_CLASSES_FILES = (f"{KNOWN_CLASSES_STEM}.safetensors", f"{KNOWN_CLASSES_STEM}.json")
 
 KEPT_CLASSES = 24
-"""B. On novel_val 16 to 64 are as good as all; 24 leave the compact form of 20 classes below
-500 kB."""
+"""B at most. On novel_val 16 to 64 are as good as all."""
+
+MOST_DIRECTIONS = 36
+"""N + B at most: large tasks keep fewer, so that the compact form of 20 classes with 5 images each
+stays below 500 kB."""
 
 FOREIGN_SHARE = 0.1
 """Of left-out support images that lie below the margin of a foreign image. On novel_val 5 % of a
@@ -75,10 +79,10 @@ class KnownClasses:
         UnknownNameError: one of the two is missing.
         IntegrityError: a file is foreign, corrupted or altered, or belongs to another generator.
         """
-        if not any(folder.glob(f"{KNOWN_CLASSES_STEM}.*")):
+        if not any((folder / name).exists() for name in KNOWN_CLASSES_FILES):
             return None
         content = read_sealed(folder, KNOWN_CLASSES_STEM, file_format=KNOWN_CLASSES_FORMAT)
-        made_for = content.description["generator_sha256"]
+        made_for = str(content.description.get("generator_sha256"))
         if made_for != generator_sha256:
             raise IntegrityError(
                 f"the known classes in {folder} belong to generator {made_for[:12]}",
@@ -86,8 +90,29 @@ class KnownClasses:
                 remedy="restore the folder from its source, or write them with"
                 " `sgps known-classes`",
             )
-        names = tuple(content.description[NAMES])
-        return cls(names, content.tensors["means"].float(), made_for)
+        checked = _checked(content.description.get(NAMES), content.tensors.get("means"))
+        if checked is None:
+            raise IntegrityError(
+                f"the known classes in {folder} are none",
+                expected="a printable name and the finite mean features of each class",
+                remedy="restore the folder from its source, or write them with"
+                " `sgps known-classes`",
+            )
+        return cls(*checked, made_for)
+
+    def require_width(self, width: int) -> None:
+        """See that the means are as wide as the taps side by side.
+
+        Raises
+        ------
+        IntegrityError: they are not.
+        """
+        if self.means_CD.shape[1] != width:
+            raise IntegrityError(
+                f"known classes of {self.means_CD.shape[1]} features",
+                expected=f"{width} features, as the generator's target network has",
+                remedy="write them with `sgps known-classes`",
+            )
 
     @cached_property
     def sha256(self) -> str:
@@ -123,7 +148,7 @@ class Resemblance:
         """Return ``margin_Q`` and ``index_Q``, the number of the nearest known class.
 
         The margin is the resemblance to the nearest class of the task less that to the nearest
-        known class, within [-2, 2]; below 0 the image resembles the known class more.
+        known class, within [-2, 2] for unit rows; below 0 the image resembles the known class more.
         """
         resemblance_QM = rows_QD @ self.weight_MD.to(rows_QD).T
         own_Q = resemblance_QM[:, : self.ways].amax(dim=1)
@@ -135,9 +160,13 @@ class Resemblance:
         own_ND = self.weight_MD[: self.ways][order_N]
         return replace(self, weight_MD=torch.cat([own_ND, self.weight_MD[self.ways :]]))
 
+    def to(self, device: torch.device) -> Resemblance:
+        """The same on another device, cut off from any gradient."""
+        return replace(self, weight_MD=self.weight_MD.detach().to(device))
+
     def tensors(self) -> dict[str, Tensor]:
-        """Its tensor by name, on the CPU."""
-        return {WEIGHT: self.weight_MD.detach().cpu()}
+        """Its tensor by name."""
+        return {WEIGHT: self.weight_MD}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], names: list[Any]) -> Resemblance:
@@ -155,7 +184,8 @@ def resemblance_of(
     """Directions of a task's classes and of the known classes that its support resembles most.
 
     A direction is the mean of a class's rows, whitened and of unit length, and whitened once more:
-    its product with a row is that of the whitened two. Fewer than 24 known classes are all kept.
+    its product with a row is that of the whitened two. At most 24 known classes are kept, and at
+    most 36 directions in all.
     """
     whiten = whitening or _unchanged
     own_ND = _class_directions(whiten(head.features(support_taps)), labels)
@@ -163,7 +193,7 @@ def resemblance_of(
     known_taps = torch.split(known.means_CD.to(own_ND), widths, dim=1)
     known_CD = normalize(whiten(head.features(known_taps)), dim=1)
     nearest_C = (known_CD @ own_ND.T).amax(dim=1).argsort(descending=True, stable=True)
-    kept_B = nearest_C[:KEPT_CLASSES]
+    kept_B = nearest_C[: min(KEPT_CLASSES, max(1, MOST_DIRECTIONS - labels.ways))]
     weight_MD = whiten(torch.cat([own_ND, known_CD[kept_B]]))
     return Resemblance(weight_MD.half(), tuple(known.names[number] for number in kept_B.tolist()))
 
@@ -194,6 +224,18 @@ def foreign_margin(
         return None
     margin_S = own_SN.amax(dim=1) - foreign_SB.amax(dim=1)
     return float(margin_S[counted_S].quantile(FOREIGN_SHARE))
+
+
+def _checked(names: Any, means_CD: Any) -> tuple[tuple[str, ...], Tensor] | None:
+    sound = (
+        isinstance(names, list)
+        and isinstance(means_CD, Tensor)
+        and means_CD.ndim == 2
+        and 0 < len(names) == len(means_CD)
+        and all(isinstance(name, str) and name.isprintable() for name in names)
+        and bool(means_CD.isfinite().all())
+    )
+    return (tuple(names), means_CD.float()) if sound else None
 
 
 def _class_directions(rows_SD: Tensor, labels: SupportLabels) -> Tensor:

@@ -28,6 +28,7 @@ from sgps.synthesizer.known_classes import (
 )
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
+from sgps.synthesizer.tapped_network import tap_widths
 from sgps.synthesizer.task import ClassSupport, Task
 
 DEFAULT_TEXT_ENCODER = "minilm"
@@ -89,13 +90,16 @@ class Synthesizer:
         """
         folder = find_generator(checkpoint_or_name)
         hypernetwork, description = load_generator(folder, allow_downloads=allow_downloads)
+        known = KnownClasses.load(folder, description["tensors_sha256"])
+        if known is not None:
+            known.require_width(sum(tap_widths(hypernetwork.network)))
         return cls(
             hypernetwork,
             name=description["name"],
             sha256=description["tensors_sha256"],
             text_encoder=description["text_encoder"],
             lineage=description["lineage"],
-            known_classes=KnownClasses.load(folder, description["tensors_sha256"]),
+            known_classes=known,
             device=choose_device(device),
             allow_downloads=allow_downloads,
         )

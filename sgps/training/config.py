@@ -66,6 +66,11 @@ class MetaTrainingConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compile: bool = False
 
+    @property
+    def prior_seed(self) -> int:
+        """Decides which images of a class the priors and the known classes are fitted to."""
+        return self.seed + 3
+
     def digest(self) -> str:
         """SHA-256 of the configuration, to tell whether a run may be resumed."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

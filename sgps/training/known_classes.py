@@ -21,6 +21,9 @@ from sgps.training.config import MetaTrainingConfig
 from sgps.training.pools import build_pools
 from sgps.training.priors import choose_rows
 
+_DECISIVE = ("train_roles", "max_shots", "prior_images", "seed")
+"""Settings of a training that decide which images of its classes are looked at."""
+
 
 @torch.inference_mode()
 def write_known_classes(
@@ -61,7 +64,9 @@ def write_known_classes(
         return found
     lineage = description["lineage"]
     trained_on = _datasets_of(folder, lineage, datasets)
-    config = MetaTrainingConfig.model_validate(lineage["config"])
+    config = MetaTrainingConfig(
+        **{name: lineage["config"][name] for name in _DECISIVE if name in lineage["config"]}
+    )
     hypernetwork = hypernetwork.to(device)
     names: list[str] = []
     means: list[Tensor] = []
@@ -87,7 +92,7 @@ def _written(folder: Path, generator_sha256: str) -> KnownClasses | None:
 def _datasets_of(
     folder: Path, lineage: Mapping[str, Any], datasets: Sequence[StoredDataset]
 ) -> list[StoredDataset]:
-    if not {"config", "trained_on", "datasets"} <= lineage.keys():
+    if not all(lineage.get(name) for name in ("config", "trained_on", "datasets")):
         raise InputError(
             f"{folder}: the lineage says nothing of a training",
             expected="a generator written by sgps train",
@@ -101,7 +106,7 @@ def _datasets_of(
             remedy="ingest them, or name the folder where they are with --root",
         )
     chosen = [by_name[name] for name in lineage["trained_on"]]
-    changed = [d.name for d in chosen if d.digest != lineage["datasets"][d.name]]
+    changed = [d.name for d in chosen if d.digest != lineage["datasets"].get(d.name)]
     if changed:
         raise InputError(
             f"datasets are not those of the training: {', '.join(changed)}",
@@ -116,7 +121,7 @@ def _class_means(
 ) -> tuple[tuple[str, ...], Tensor]:
     """Labels of a dataset's classes and the mean features (C, D) of each."""
     (pool,) = build_pools([dataset], config.train_roles, config.max_shots + 1)
-    rows_of = choose_rows(pool, config.prior_images, config.seed + 3)
+    rows_of = choose_rows(pool, config.prior_images, config.prior_seed)
     means = []
     tensors = hypernetwork.shared_body()
     device = hypernetwork.normalise.mean.device

@@ -249,7 +249,7 @@ class MetaTrainingRun:
                     self.bank,
                     self.pools,
                     images_a_class=self.config.prior_images,
-                    seed=self.config.seed + 3,
+                    seed=self.config.prior_seed,
                 )
             yield self.hypernetwork
         finally:

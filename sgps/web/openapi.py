@@ -53,8 +53,9 @@ _PREDICTION = {
         "resembles": {**_TEXT, "description": "That known class; left out likewise."},
         "foreign": {
             "type": "boolean",
-            "description": "Whether the margin is smaller than those of nine in ten support images:"
-            " a hint that the image is of no class of the task. Left out where it cannot be told.",
+            "description": "Whether the margin is smaller than those of nine in ten left-out"
+            " support images: a hint that the image is of no class of the task. Left out where it"
+            " cannot be told.",
         },
         "nearest": {
             "type": ["object", "null"],

@@ -209,7 +209,7 @@ def informed(plain: SynthesizedClassifier, margin: float | None) -> SynthesizedC
 @pytest.mark.parametrize(
     ("margin", "words"),
     [
-        (-0.0812, "-0.08: an image with a smaller one may be of none of the classes below"),
+        (-0.0812, "-0.08: an image with a smaller one may be of no class of this task"),
         (None, "none: no class has two support images to choose it by"),
     ],
 )

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from sgps.errors import IntegrityError, StoreError, UnknownNameError
-from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.known_classes import (
+    KNOWN_CLASSES_FORMAT,
+    KNOWN_CLASSES_STEM,
+    KnownClasses,
+)
+from sgps.synthesizer.sealed import write_sealed
 
 GENERATOR = "ab" * 32
 
@@ -86,3 +92,40 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         KnownClasses(("a",), normal(1, 0), GENERATOR).save(tmp_path / "file" / "folder")
+
+
+@pytest.mark.parametrize(
+    ("description", "tensors"),
+    [
+        ({}, {"means": normal(2, 0)}),
+        ({"names": "ab"}, {"means": normal(2, 0)}),
+        ({"names": ["a", "b"]}, {}),
+        ({"names": ["a"]}, {"means": normal(2, 0)}),
+        ({"names": []}, {"means": normal(0, 0)}),
+        ({"names": ["a", 3]}, {"means": normal(2, 0)}),
+        ({"names": ["a", "\x1b[2J"]}, {"means": normal(2, 0)}),
+        ({"names": ["a", "b"]}, {"means": normal(2, 0)[0]}),
+        ({"names": ["a", "b"]}, {"means": normal(2, 0) / 0}),
+    ],
+)
+def test_what_is_sealed_and_no_classes_is_refused(
+    tmp_path: Path, description: dict[str, Any], tensors: dict[str, Tensor]
+) -> None:
+    known = {**description, "generator_sha256": GENERATOR}
+    write_sealed(tmp_path, KNOWN_CLASSES_STEM, tensors, known, file_format=KNOWN_CLASSES_FORMAT)
+    with pytest.raises(IntegrityError, match=r"the known classes in .* are none"):
+        KnownClasses.load(tmp_path, GENERATOR)
+
+
+def test_one_that_names_no_generator_is_refused(tmp_path: Path) -> None:
+    content = {"names": ["a"]}, {"means": normal(1, 0)}
+    write_sealed(
+        tmp_path, KNOWN_CLASSES_STEM, content[1], content[0], file_format=KNOWN_CLASSES_FORMAT
+    )
+    with pytest.raises(IntegrityError, match="belong to generator None"):
+        KnownClasses.load(tmp_path, GENERATOR)
+
+
+def test_files_of_like_names_are_no_known_classes(tmp_path: Path) -> None:
+    (tmp_path / "known_classes.md").write_text("Notes.")
+    assert KnownClasses.load(tmp_path, GENERATOR) is None

@@ -250,6 +250,14 @@ def test_a_synthesizer_reads_them_beside_its_generator(tmp_path: Path) -> None:
         Synthesizer.load(tmp_path, device="cpu")
 
 
+def test_those_of_another_width_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    hypernetwork = Hypernetwork.create(GeneratorConfig(resolution=32))
+    digest = save_generator(hypernetwork, tmp_path, name="g", text_encoder="minilm", lineage={})
+    KnownClasses(("a",), torch.zeros(1, 7), digest).save(tmp_path)
+    with pytest.raises(IntegrityError, match="known classes of 7 features"):
+        Synthesizer.load(tmp_path, device="cpu")
+
+
 @pytest.mark.parametrize("generator", ["default", "open"])
 def test_the_shipped_generators_know_classes(generator: str, make_task: MakeTask) -> None:
     shipped = Synthesizer.load(generator, device="cpu")
@@ -261,3 +269,22 @@ def test_the_shipped_generators_know_classes(generator: str, make_task: MakeTask
     assert shipped.known_classes.means_CD.isfinite().all()
     classifier = shipped.synthesize(make_task((2, 2)))
     assert np.isfinite(classifier.assess(random_images(0, 2)).margin_Q).all()
+
+
+def test_directions_of_other_classes_than_those_named_are_refused(
+    classifier: SynthesizedClassifier,
+) -> None:
+    tensors = classifier.tensors() | classifier.beside()
+    described = classifier.description()
+    fewer = described | {"known_classes": described["known_classes"][1:]}
+    for other in (fewer, {k: v for k, v in described.items() if k != "known_classes"}):
+        with pytest.raises(IntegrityError, match="directions of others are kept"):
+            SynthesizedClassifier.from_tensors(tensors, other)
+
+
+def test_tensors_alone_make_a_classifier_that_knows_no_others(
+    classifier: SynthesizedClassifier,
+) -> None:
+    bare = SynthesizedClassifier.from_tensors(classifier.tensors(), classifier.description())
+    assert bare.resemblance is None
+    assert bare.weights_sha256 == classifier.weights_sha256
