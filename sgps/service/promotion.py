@@ -86,16 +86,9 @@ def decide_and_promote(
     StoreError: the ledger or the folder of generators cannot be written.
     """
     incumbent = find_incumbent(settings)
-    candidate_sha256 = Synthesizer.load(
-        candidate, device="cpu", allow_downloads=settings.allow_downloads
-    ).generator_sha256
-    incumbent_sha256 = (
-        Synthesizer.load(
-            incumbent, device="cpu", allow_downloads=settings.allow_downloads
-        ).generator_sha256
-        if incumbent
-        else ""
-    )
+    loaded = _load(candidate, settings)
+    candidate_sha256, known = loaded.generator_sha256, loaded.known_classes
+    incumbent_sha256 = _load(incumbent, settings).generator_sha256 if incumbent else ""
     promoted, reason = _decide(paired)
     figures = paired or {}
     decision = PromotionDecision(
@@ -108,7 +101,11 @@ def decide_and_promote(
         high=figures.get("high"),
         generator=str(current_folder(settings)) if promoted else incumbent,
     )
-    record = {**asdict(decision), "provenance": provenance}
+    record = {
+        **asdict(decision),
+        "known_classes_sha256": known.sha256 if known else None,
+        "provenance": provenance,
+    }
     with Ledger.open(settings.resolved_ledger_url.get_secret_value()) as ledger:
         ledger.check_writable()
         if promoted:
@@ -116,6 +113,10 @@ def decide_and_promote(
             record["sbom_sha256"] = _install(candidate, current_folder(settings), record, generator)
         ledger.append(LEDGER_KIND, candidate_sha256, record)
     return decision
+
+
+def _load(generator: Path | str, settings: Settings) -> Synthesizer:
+    return Synthesizer.load(generator, device="cpu", allow_downloads=settings.allow_downloads)
 
 
 def _decide(paired: dict[str, float] | None) -> tuple[bool, str]:

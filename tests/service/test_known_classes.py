@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def test_a_promoted_generator_knows_what_it_knew(candidate: Path, own: Settings)
     known = Synthesizer.load(promoted, device="cpu").known_classes
     assert known is not None
     assert known.names == ("drawn: a", "drawn: b")
+    record = json.loads((promoted / "promotion.json").read_text())
+    assert record["known_classes_sha256"] == known.sha256
 
 
 def test_one_that_knows_none_leaves_none_of_the_one_before(
@@ -60,6 +63,8 @@ def test_one_that_knows_none_leaves_none_of_the_one_before(
     decide_and_promote(candidate, None, own, {"flow": "test"})
     assert decide_and_promote(untrained_generator, BETTER, own, {"flow": "test"}).promoted
     assert known_files(current_folder(own)) == {}
+    record = json.loads((current_folder(own) / "promotion.json").read_text())
+    assert record["known_classes_sha256"] is None
     assert Synthesizer.load(current_folder(own), device="cpu").known_classes is None
 
 
