@@ -37,7 +37,7 @@ demo: setup ## Phantom images to a registered classifier, on the embedded stores
 	@$(BIN)/sgps demo
 
 test: setup ## Run the tests.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## Run ruff, mypy and the import contracts.
 	@$(BIN)/ruff check .

@@ -32,7 +32,10 @@ def registered(registry: ModelRegistry, build_package: BuildPackage) -> Register
 
 @pytest.fixture
 def pyfunc(
-    registered: RegisteredVersion, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+    registered: RegisteredVersion,
+    tracking_uri: str,
+    sgps_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
     with pytest.warns(UserWarning, match="no ledger can be read here"):
