@@ -122,7 +122,8 @@ def known_classes(
 
     Its classifiers then tell when an image resembles one of them more than any class of the task.
     Training does this at its end; the command is for generators trained before, and needs the
-    datasets that they were trained on. What is there already stays as it is.
+    datasets that they were trained on. Those of this very generator that are there already stay;
+    those of another one, and half written ones, are written anew.
     """
     from sgps.service.training import add_known_classes
     from sgps.settings import load_settings
