@@ -79,11 +79,16 @@ def _one_weight_for_all_taps(parameters: HeadParameters) -> HeadParameters:
     return replace(parameters, log_tap_weights_T=torch.zeros_like(parameters.log_tap_weights_T))
 
 
+def _without_centres(parameters: HeadParameters) -> HeadParameters:
+    log_weights_T = parameters.log_tap_weights_T.clone()
+    log_weights_T[: len(parameters.centre_of)] = -torch.inf
+    return replace(parameters, log_tap_weights_T=log_weights_T)
+
+
 def _plain_head(parameters: HeadParameters) -> HeadParameters:
     nothing = torch.zeros_like(parameters.text_weights_ND)
-    return _one_weight_for_all_taps(
-        replace(_without_whitening(_without_evidence(parameters)), text_weights_ND=nothing)
-    )
+    plain = replace(_without_whitening(_without_evidence(parameters)), text_weights_ND=nothing)
+    return _without_centres(_one_weight_for_all_taps(plain))
 
 
 _EMBEDDINGS: WeakKeyDictionary[Synthesizer, dict[str, Tensor]] = WeakKeyDictionary()
@@ -95,12 +100,13 @@ PARTS = (
     Part(f"{SGPS}/no_body_synthesis", base=PUBLIC),
     Part(f"{SGPS}/no_generated_head", change=_plain_head),
     Part(f"{SGPS}/no_whitening", change=_without_whitening),
+    Part(f"{SGPS}/no_centre_taps", change=_without_centres),
     Part(f"{SGPS}/no_tap_weights", change=_one_weight_for_all_taps),
     Part(f"{SGPS}/no_views", views=1),
     Part(f"{SGPS}/no_evidence", change=_without_evidence),
     Part(f"{SGPS}/no_text_check", change=_trusting_texts),
 )
-"""``no_generated_head`` keeps a ridge over all taps, without what meta-training knows of it."""
+"""``no_generated_head`` keeps a ridge over the plain taps, without what meta-training knows of it."""
 
 
 class BankedSynthesis:
@@ -144,7 +150,7 @@ class BankedSynthesis:
         rows = np.concatenate(episode.support_rows)
         texts_NF = self._encode(episode.descriptions)
         support_taps = self._support_taps(episode.pool, rows)
-        query_taps = _tensors(self._bank.taps(episode.queries_from, episode.query_rows))
+        query_taps = _tensors(self._bank.every_tap(episode.queries_from, episode.query_rows))
         started = time.perf_counter()
         labels = SupportLabels(torch.from_numpy(episode.support_labels), episode.n_way)
         hypernetwork = self._synthesizer.hypernetwork
@@ -181,7 +187,7 @@ class BankedSynthesis:
         return resemblance_of(known, support_taps, labels, head, parameters.whitening)
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
-        views = [self._bank.taps(pool, rows, view) for view in range(self._views)]
+        views = [self._bank.every_tap(pool, rows, view) for view in range(self._views)]
         return _tensors([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
 
     def _encode(self, descriptions: Sequence[str]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from sgps.evaluation.methods import Images
 from sgps.evaluation.metrics import Floats, Ints
-from sgps.synthesizer.tapped_network import InputNormalisation, TappedNetwork, tap_widths
+from sgps.synthesizer.tapped_network import InputNormalisation, TappedNetwork, tap_layout
 
 VIEWS = 4
 """Support views that any method may use: as given, mirrored, upside down, turned by 180 degrees."""
@@ -43,7 +43,7 @@ class TapBank:
     Parameters
     ----------
     name: of the base, as it stands in the names of methods.
-    network: the tapped body in eval mode.
+    network: the tapped body in eval mode; its centre taps are no business of baselines.
     version: digest of its weights.
     normalise: from uint8 images to the network's input range.
     """
@@ -52,11 +52,14 @@ class TapBank:
         self, name: str, network: TappedNetwork, version: str, normalise: InputNormalisation
     ) -> None:
         self.name = name
-        self.network = network
+        self.network = network.without_centres()
+        self._encoder = network
         self.version = version
         self.normalise = normalise
-        self.widths = tap_widths(network)
-        self._ends = np.cumsum(self.widths)
+        layout = tap_layout(network)
+        self.widths = layout.plain_widths
+        self._centre_taps = len(layout.centre_of)
+        self._ends = np.cumsum(layout.widths)
         self._known: dict[tuple[int, int], _Known] = {}
         self._seconds = 0.0
         self._images = 0
@@ -67,7 +70,11 @@ class TapBank:
         return self._seconds / max(self._images, 1)
 
     def taps(self, pool: Images, rows: Ints, view: int = 0) -> tuple[Floats, ...]:
-        """Return float64 (len(rows), D_t) for each tap, of rows of a pool uint8 (M, 3, H, W)."""
+        """Return float64 (len(rows), D_t) for each plain tap, of rows of a pool uint8 (M, 3, H, W)."""
+        return self.every_tap(pool, rows, view)[self._centre_taps :]
+
+    def every_tap(self, pool: Images, rows: Ints, view: int = 0) -> tuple[Floats, ...]:
+        """Return float64 (len(rows), D_t) for each tap, centre taps first."""
         known = self._known_of(pool, view)
         missing = np.unique(rows[~known.known_M[rows]])
         if len(missing):
@@ -92,7 +99,7 @@ class TapBank:
             for first in range(0, len(rows), _BATCH):
                 block = rows[first : first + _BATCH]
                 images = torch.from_numpy(view_of(known.pool[block], view))
-                taps = self.network(self.normalise(images))
+                taps = self._encoder(self.normalise(images))
                 known.features_MD[block] = torch.cat(taps, dim=1).numpy()
         known.known_M[rows] = True
         self._seconds += time.perf_counter() - start

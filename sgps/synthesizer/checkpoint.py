@@ -17,6 +17,8 @@ from sgps.synthesizer.sealed import SealedContent, digest_tensors, read_sealed, 
 
 GENERATOR_FORMAT = "sgps-generator-1"
 GENERATOR_STEM = "generator"
+_BEFORE_CENTRE_TAPS = {"centre_widths": ()}
+"""What a generator did that was written before its head read centre taps."""
 _SHIPPED = Path(__file__).parent / "generators"
 
 
@@ -61,7 +63,8 @@ def load_generator(
     """
     content = read_sealed(folder, GENERATOR_STEM, file_format=GENERATOR_FORMAT)
     known = {field.name for field in fields(GeneratorConfig)}
-    values = {key: _frozen(value) for key, value in content.description["config"].items()}
+    recorded = {**_BEFORE_CENTRE_TAPS, **content.description["config"]}
+    values = {key: _frozen(value) for key, value in recorded.items()}
     config = GeneratorConfig(**{key: value for key, value in values.items() if key in known})
     hypernetwork = Hypernetwork.create(
         config, pretrained=pretrained, allow_downloads=allow_downloads

@@ -55,6 +55,7 @@ class SynthesizedClassifier:
     architecture: timm name of the target network.
     resolution: side of the square input image, in pixels.
     taps: block numbers whose pooled outputs the head reads; -1 stands for the last features.
+    centres: widths of the means around the middle that it reads of those blocks besides.
     details: JSON-able facts of the synthesis (generator, temperature, seconds, ...).
     codes: the generator's own words for the task, by name (see `sgps.synthesizer.compact`); they
         are kept beside the weights and no part of them.
@@ -72,6 +73,7 @@ class SynthesizedClassifier:
         resolution: int,
         taps: Sequence[int],
         details: Mapping[str, Any],
+        centres: Sequence[float] = (),
         codes: Mapping[str, Tensor] | None = None,
         resemblance: Resemblance | None = None,
         device: torch.device | str = "cpu",
@@ -80,6 +82,7 @@ class SynthesizedClassifier:
         self.architecture = architecture
         self.resolution = resolution
         self.taps = tuple(taps)
+        self.centres = tuple(centres)
         self.details = dict(details)
         self.device = torch.device(device)
         self._body = {name: tensor.detach().cpu() for name, tensor in body.items()}
@@ -92,7 +95,9 @@ class SynthesizedClassifier:
     def scorer(self) -> Scorer:
         """From uint8 images (Q, 3, R, R) to logits (Q, N); normalisation layers are folded."""
         with torch.device("meta"):
-            network = build_tapped_network(self.architecture, taps=self.taps, pretrained=False)
+            network = build_tapped_network(
+                self.architecture, taps=self.taps, centres=self.centres, pretrained=False
+            )
         network.body.load_state_dict(self.body_state_dict(), strict=True, assign=True)
         use_channels_last(fold_normalisations(network))
         scorer = Scorer(InputNormalisation(self.architecture), network, self.head)
@@ -243,6 +248,7 @@ class SynthesizedClassifier:
             architecture=description["architecture"],
             resolution=description["resolution"],
             taps=description["taps"],
+            centres=description.get("centres", ()),
             details=description["details"],
             codes=_under(CODES, tensors),
             resemblance=_resemblance(_under(RESEMBLANCE, tensors), description),
@@ -258,6 +264,7 @@ class SynthesizedClassifier:
             "details": self.details,
             "resolution": self.resolution,
             "taps": list(self.taps),
+            **({"centres": list(self.centres)} if self.centres else {}),
             "unit_rows": self.head.unit_rows,
             **known,
         }

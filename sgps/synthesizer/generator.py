@@ -51,7 +51,7 @@ class Generator(nn.Module):
     config: sizes.
     plan: the target network's tensors.
     body: the frozen target network, for shapes and scales.
-    tap_widths: feature width of each tap.
+    layout: of the features that the head reads.
 
     An untrained generator emits zero codes and deltas: every tensor equals the base exactly.
     """
@@ -61,18 +61,18 @@ class Generator(nn.Module):
         config: GeneratorConfig,
         plan: WeightPlan,
         body: nn.Module,
-        tap_widths: tuple[int, ...],
+        layout: TapLayout,
     ) -> None:
         super().__init__()
         self.config = config
         self.plan = plan
-        feature_width, taps = sum(tap_widths), len(tap_widths)
+        feature_width, taps = sum(layout.widths), len(layout.widths)
         base = body.state_dict()
         generated = [tensor for tensor in plan.tensors if tensor.rule is not Rule.STATISTIC]
         self._generated = generated
         self.deltas = nn.ParameterList(torch.zeros_like(base[t.name]) for t in generated)
         if not config.task_codes:
-            self.head_priors = HeadPriors(config, feature_width)
+            self.head_priors = HeadPriors(config, layout)
             return
         self.task_encoder = TaskEncoder(
             feature_width, config.text_width, config.task_width, config.depth

@@ -18,7 +18,9 @@ class GeneratorConfig:
     delta_scale: how far the body goes from the base to the meta-trained weights, without task
         codes, in [0, 1].
     support_views: 1, or 3: the support as given, mirrored and upside down, features averaged.
-    initial_tap_weights: weight of each tap, (T,).
+    initial_tap_weights: weight of each plain tap, (T,).
+    centre_widths: of the means around the middle, where edges lie at 1; none with task codes.
+    centre_weight: of each of those taps where a task is object-centred.
     whitening_rank: R, directions of the within-class covariance that are kept.
     whitening_shrinkage: eigenvalue, in units of the mean one, at which a direction is halved in
         variance.
@@ -41,6 +43,8 @@ class GeneratorConfig:
     delta_scale: float = 0.5
     support_views: int = 3
     initial_tap_weights: tuple[float, ...] = (0.5, 0.7, 1.0, 1.0, 1.0)
+    centre_widths: tuple[float, ...] = (0.35, 0.2)
+    centre_weight: float = 0.7
     whitening_rank: int = 256
     whitening_shrinkage: float = 5.0
     text_ridge: float = 10.0

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sgps.synthesizer.centre_pooling import object_centredness, spread
+
 EVIDENCE_WEIGHT = 0.5
 PRIOR_SPREAD = 1.0
 DISCOUNT = 0.3
@@ -93,6 +95,8 @@ class HeadParameters:
     temperature_evidence: whether the temperature moves from `log_temperature` to what the support
         says when each image is left out in turn; needs two images of a class.
     text_evidence: whether the text weights are taken back as far as the support contradicts them.
+    centre_of: for each centre tap, which come first, the place of its block's plain tap; they count
+        as far as :func:`sgps.synthesizer.centre_pooling.object_centredness` says.
     """
 
     log_tap_weights_T: Tensor
@@ -102,6 +106,15 @@ class HeadParameters:
     whitening: Whitening | None = None
     temperature_evidence: bool = False
     text_evidence: bool = False
+    centre_of: tuple[int, ...] = ()
+
+    def tap_weights(self, centredness: Tensor | None) -> Tensor:
+        """Weight of each tap, (T,), in a task that is as object-centred as this."""
+        weights_T = self.log_tap_weights_T.exp()
+        if centredness is None:
+            return weights_T
+        centre_taps = len(self.centre_of)
+        return torch.cat([weights_T[:centre_taps] * centredness, weights_T[centre_taps:]])
 
 
 @dataclass(frozen=True)
@@ -173,7 +186,7 @@ def solve_head(
     support; A is the whitening. The result is linear in the plain rows: A is folded into W.
     Ridge regression as a differentiable head: Bertinetto et al. 2019 (R2-D2).
     """
-    centre_D, scale_D = _standardisation(support_taps, labels, parameters.log_tap_weights_T)
+    centre_D, scale_D = _standardisation(support_taps, labels, parameters)
     width = centre_D.shape[0]
     unsolved = LinearHead(
         centre_D, scale_D, centre_D.new_zeros(labels.ways, width),
@@ -257,26 +270,31 @@ def _unchanged(rows: Tensor) -> Tensor:
 
 
 def _standardisation(
-    support_taps: tuple[Tensor, ...], labels: SupportLabels, log_tap_weights_T: Tensor
+    support_taps: tuple[Tensor, ...], labels: SupportLabels, parameters: HeadParameters
 ) -> tuple[Tensor, Tensor]:
-    """Centre (D,) and scale (D,): each tap has class-balanced mean 0 and mean square norm w_t^2."""
-    weights_S1 = labels.weights_S.unsqueeze(1)
+    """Centre (D,) and scale (D,): each tap has class-balanced mean 0 and mean square norm w_t^2.
+
+    Centre taps have (w_t c)^2, where c is how object-centred the support is.
+    """
+    weights_S = labels.weights_S
+    centredness = None
+    if parameters.centre_of:
+        centredness = object_centredness(support_taps, weights_S, parameters.centre_of)
+    weights_T = parameters.tap_weights(centredness)
     centres: list[Tensor] = []
     scales: list[Tensor] = []
     for tap, features_SD in enumerate(support_taps):
-        centre_D = (weights_S1 * features_SD).sum(dim=0)
-        spread = (weights_S1 * (features_SD - centre_D).square()).sum()
-        scale = log_tap_weights_T[tap].exp() / (spread + 1e-8).sqrt()
-        centres.append(centre_D)
+        scale = weights_T[tap] / (spread(features_SD, weights_S) + 1e-8).sqrt()
+        centres.append((weights_S.unsqueeze(1) * features_SD).sum(dim=0))
         scales.append(scale.expand(features_SD.shape[1]))
     return torch.cat(centres), torch.cat(scales)
 
 
-def unit_rows_of_domain(taps: tuple[Tensor, ...], log_tap_weights_T: Tensor) -> Tensor:
+def unit_rows_of_domain(taps: tuple[Tensor, ...], parameters: HeadParameters) -> Tensor:
     """Unit rows (I, D) of images of one dataset, centred and scaled as if they were one support."""
     numbers_I = torch.arange(len(taps[0]), device=taps[0].device)
     one_each = SupportLabels(numbers_I, len(taps[0]), taps[0].dtype)
-    centre_D, scale_D = _standardisation(taps, one_each, log_tap_weights_T)
+    centre_D, scale_D = _standardisation(taps, one_each, parameters)
     nothing = centre_D.new_zeros(0)
     return LinearHead(centre_D, scale_D, nothing, nothing, unit_rows=True).features(taps)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.head import HeadParameters, Whitening, unit_rows_of_domain
+from sgps.synthesizer.tapped_network import TapLayout
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class HeadPriors(nn.Module):
     Parameters
     ----------
     config: sizes and constants.
-    feature_width: D.
+    layout: of the features D.
     """
 
     basis_RD: Tensor
@@ -50,10 +51,11 @@ class HeadPriors(nn.Module):
     text_down_FK: Tensor
     text_up_KD: Tensor
 
-    def __init__(self, config: GeneratorConfig, feature_width: int) -> None:
+    def __init__(self, config: GeneratorConfig, layout: TapLayout) -> None:
         super().__init__()
         self.config = config
-        rank, width = config.text_rank, feature_width
+        self.layout = layout
+        rank, width = config.text_rank, sum(layout.widths)
         self.register_buffer("basis_RD", torch.zeros(config.whitening_rank, width))
         self.register_buffer("shares_R", torch.zeros(config.whitening_rank))
         self.register_buffer("text_down_FK", torch.zeros(config.text_width, rank))
@@ -69,7 +71,7 @@ class HeadPriors(nn.Module):
     def forward(self, texts_NF: Tensor) -> HeadParameters:
         """Parameters of the head for classes with these text embeddings (N, F)."""
         return replace(
-            self.plain(),
+            self._on_all_taps(),
             log_temperature=self.log_temperature.new_tensor(self.config.temperature).log(),
             text_weights_ND=centred_texts(texts_NF) @ self.text_down_FK @ self.text_up_KD,
             whitening=Whitening(self.basis_RD, self.shares_R),
@@ -78,12 +80,26 @@ class HeadPriors(nn.Module):
         )
 
     def plain(self) -> HeadParameters:
-        """Parameters of the head without the fitted priors, as the body is trained through it."""
+        """Parameters of the head over plain taps alone, without the fitted priors.
+
+        The body is trained through it.
+        """
         return HeadParameters(
             log_tap_weights_T=self.log_tap_weights_T,
             log_ridge=self.log_ridge,
             log_temperature=self.log_temperature,
+            text_weights_ND=self.text_up_KD.new_zeros(1, sum(self.layout.plain_widths)),
+        )
+
+    def _on_all_taps(self) -> HeadParameters:
+        centre_of = self.layout.centre_of
+        log_weight = math.log(self.config.centre_weight)
+        centre_weights_T = self.log_tap_weights_T.new_full((len(centre_of),), log_weight)
+        return replace(
+            self.plain(),
+            log_tap_weights_T=torch.cat([centre_weights_T, self.log_tap_weights_T]),
             text_weights_ND=self.text_up_KD.new_zeros(1, self.text_up_KD.shape[1]),
+            centre_of=centre_of,
         )
 
     @torch.no_grad()
@@ -97,7 +113,7 @@ class HeadPriors(nn.Module):
         means: list[Tensor] = []
         texts: list[Tensor] = []
         for domain in domains:
-            rows_ID = unit_rows_of_domain(domain.taps, self.log_tap_weights_T)
+            rows_ID = unit_rows_of_domain(domain.taps, self._on_all_taps())
             means_CD = _class_means(rows_ID, domain.class_I, len(domain.texts_CF))
             within.append(rows_ID - means_CD[domain.class_I])
             present = domain.texts_CF.abs().sum(dim=1) > 0

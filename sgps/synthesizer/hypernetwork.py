@@ -24,7 +24,7 @@ from sgps.synthesizer.tapped_network import (
     TappedNetwork,
     build_tapped_network,
     images_at_once,
-    tap_widths,
+    tap_layout,
 )
 from sgps.synthesizer.task_encoder import SupportTokens
 from sgps.synthesizer.weight_plan import plan_weights
@@ -61,7 +61,7 @@ class Hypernetwork(nn.Module):
         self.network = network
         self.normalise = InputNormalisation(config.architecture)
         self.plan = plan_weights(network.body)
-        self.generator = Generator(config, self.plan, network.body, tap_widths(network))
+        self.generator = Generator(config, self.plan, network.body, tap_layout(network))
         self._query_pass: Callable[[dict[str, Tensor], Tensor], tuple[Tensor, ...]] = self._run
 
     @classmethod
@@ -75,7 +75,10 @@ class Hypernetwork(nn.Module):
         UnknownNameError: the target network is unknown, or its weights may not be downloaded.
         """
         network = build_tapped_network(
-            config.architecture, pretrained=pretrained, allow_downloads=allow_downloads
+            config.architecture,
+            centres=() if config.task_codes else config.centre_widths,
+            pretrained=pretrained,
+            allow_downloads=allow_downloads,
         )
         return cls(config, network)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgps.synthesizer.centre_pooling import centredness_of_spreads, middles_and_means
 from sgps.synthesizer.head import (
     SMALLEST_PENALTY,
     HeadParameters,
@@ -171,12 +172,15 @@ class _SupportGrams:
 
     gram_TSS: inner products. directions_TSR: along the whitening's directions (R may be 0).
     prior_TSN: with the text weights (N may be 1, for all classes). The taps are taken around their
-    mean over the images, for precision.
+    mean over the images, for precision. apart_BSS, means_BSS: of each block's middle less its mean,
+    and of its mean; no block where there are no centre taps.
     """
 
     gram_TSS: Tensor
     directions_TSR: Tensor
     prior_TSN: Tensor
+    apart_BSS: Tensor
+    means_BSS: Tensor
 
     @classmethod
     def of(cls, support_taps: tuple[Tensor, ...], parameters: HeadParameters) -> _SupportGrams:
@@ -184,10 +188,13 @@ class _SupportGrams:
         prior_ND = parameters.text_weights_ND
         basis_RD = parameters.whitening.basis_RD if parameters.whitening else prior_ND[:0]
         centred = [tap - tap.mean(dim=0) for tap in support_taps]
+        pairs = middles_and_means(centred, parameters.centre_of)
         return cls(
             torch.stack([tap @ tap.T for tap in centred]),
             _project(centred, torch.split(basis_RD, widths, dim=1)),
             _project(centred, torch.split(prior_ND, widths, dim=1)),
+            _grams([middle_SC - mean_SC for middle_SC, mean_SC in pairs], like=prior_ND),
+            _grams([mean_SC for _, mean_SC in pairs], like=prior_ND),
         )
 
     def scores(
@@ -228,7 +235,8 @@ class _SupportGrams:
             + norm_T.view(-1, 1, 1)
         )  # fmt: skip
         spread_T = gram_TSS.diagonal(dim1=1, dim2=2) @ share_S
-        scale_T = parameters.log_tap_weights_T.exp() / (spread_T.clamp_min(0.0) + 1e-8).sqrt()
+        weights_T = parameters.tap_weights(self._centredness(share_S))
+        scale_T = weights_T / (spread_T.clamp_min(0.0) + 1e-8).sqrt()
         kernel_SS = torch.einsum("t,tsu->su", scale_T.square(), gram_TSS)
         rows = (
             torch.einsum("t,tsk->sk", scale_T, part_TSK - (share_S @ part_TSK).unsqueeze(1))
@@ -243,6 +251,26 @@ class _SupportGrams:
             left_R = 1 - (1 - parameters.whitening.shares_R).square()
             kernel_SS = kernel_SS - (directions_SR * left_R) @ directions_SR.T
         return kernel_SS, prior_SN
+
+
+    def _centredness(self, share_S: Tensor) -> Tensor | None:
+        if not len(self.apart_BSS):
+            return None
+        return centredness_of_spreads(
+            _spreads(self.apart_BSS, share_S), _spreads(self.means_BSS, share_S)
+        )
+
+
+def _grams(rows: Sequence[Tensor], *, like: Tensor) -> Tensor:
+    """Inner products (B, S, S) within each of B sets of rows (S, C)."""
+    return torch.stack([row @ row.T for row in rows]) if rows else like.new_zeros(0, 0, 0)
+
+
+def _spreads(gram_BSS: Tensor, share_S: Tensor) -> Tensor:
+    """Mean square distance (B,) from the mean, both with shares summing to 1."""
+    return (
+        gram_BSS.diagonal(dim1=1, dim2=2) @ share_S - (gram_BSS @ share_S) @ share_S
+    ).clamp_min(0.0)
 
 
 def _project(taps: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:

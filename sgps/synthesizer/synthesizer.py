@@ -14,6 +14,7 @@ from torch import Tensor
 from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
 from sgps.synthesizer.abstention import abstention_threshold
+from sgps.synthesizer.centre_pooling import object_centredness
 from sgps.synthesizer.checkpoint import find_generator, load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
@@ -141,6 +142,7 @@ class Synthesizer:
             architecture=self.architecture,
             resolution=self.resolution,
             taps=self.hypernetwork.network.taps,
+            centres=self.hypernetwork.network.centres,
             details=self._details(synthesis, labels, seconds) | judgement | at_home,
             codes=codes_to_tensors(synthesis.codes) if self.hypernetwork.config.task_codes else {},
             resemblance=resemblance.reordered(order) if resemblance else None,
@@ -187,6 +189,7 @@ class Synthesizer:
             "seconds": seconds,
             "shots": [int(shots) for shots in labels.shots_N],
             "tap_weights": [round(float(w.exp()), 6) for w in codes.head.log_tap_weights_T],
+            "object_centredness": _centredness(synthesis, labels),
             "ridge": float(codes.head.log_ridge.exp()),
             "temperature": _number(synthesis.head.temperature),
             "temperature_before_evidence": float(codes.head.log_temperature.exp()),
@@ -205,6 +208,14 @@ def _judge(task: Task, synthesis: Synthesis, labels: SupportLabels) -> dict[str,
             [image.to_dict() for image in images] for images in influence_by_image(task, found)
         ],
     }
+
+
+def _centredness(synthesis: Synthesis, labels: SupportLabels) -> float | None:
+    """How far the task's images show one thing in their middle; None where nothing asks for it."""
+    centre_of = synthesis.codes.head.centre_of
+    if not centre_of:
+        return None
+    return float(object_centredness(synthesis.support_taps, labels.weights_S, centre_of))
 
 
 def _number(value: Tensor | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from sgps.encoders.target_networks import create_target_network, input_statistics
 from sgps.errors import UnknownNameError
+from sgps.synthesizer.centre_pooling import centre_means
 
 LAST = -1
 """Tap number of the last features, those that timm's own classifier sees."""
@@ -27,33 +29,56 @@ class TappedNetwork(nn.Module):
     ----------
     body: a timm EfficientNet (Lite, B, V2) without classifier.
     taps: block numbers, counted over all stages, in ascending order, then ``LAST``.
+    centres: widths of further means around the middle of each tapped block's features; see
+        :func:`sgps.synthesizer.centre_pooling.centre_means`.
 
     ``forward`` takes normalised images of shape (Q, 3, H, W) and returns a tuple with one tensor
-    of shape (Q, D_t) a tap: the spatial mean and standard deviation of a block's channels
-    (D_t = 2 C), or the average-pooled last features (D_t = C).
+    of shape (Q, D_t) a tap. First the centre taps (D_t = C): for each width, one of each block.
+    Then the plain ones: the spatial mean and standard deviation of a block's channels (D_t = 2 C),
+    or the average-pooled last features (D_t = C).
     """
 
-    def __init__(self, body: nn.Module, taps: tuple[int, ...]) -> None:
+    def __init__(
+        self, body: nn.Module, taps: tuple[int, ...], centres: tuple[float, ...] = ()
+    ) -> None:
         super().__init__()
         self.body = body
         self.taps = taps
+        self.centres = centres
+
+    @property
+    def centre_of(self) -> tuple[int, ...]:
+        """For each centre tap, the place among all taps of the plain one of the same block."""
+        blocks = len(set(self.taps) - {LAST})
+        first = len(self.centres) * blocks
+        return tuple(first + block for _ in self.centres for block in range(blocks))
+
+    def without_centres(self) -> TappedNetwork:
+        """The same body with its plain taps alone."""
+        if not self.centres:
+            return self
+        return TappedNetwork(self.body, self.taps).train(self.training)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Pooled features of each tap; see the class."""
         body = cast(Any, self.body)
         features = body.bn1(body.conv_stem(images))
         pooled: list[Tensor] = []
+        centred: list[tuple[Tensor, ...]] = []
         number = 0
         for stage in body.blocks:
             for block in stage:
                 features = block(features)
                 if number in self.taps:
                     pooled.append(_mean_and_deviation(features))
+                    if self.centres:
+                        centred.append(centre_means(features, self.centres))
                 number += 1
         if LAST in self.taps:
             last = body.bn2(body.conv_head(features))
             pooled.append(last.mean(dim=(2, 3)))
-        return tuple(pooled)
+        by_width = [tap for taps in zip(*centred, strict=True) for tap in taps]
+        return (*by_width, *pooled)
 
 
 def spatial_moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,6 +115,7 @@ def build_tapped_network(
     architecture: str,
     *,
     taps: tuple[int, ...] | None = None,
+    centres: tuple[float, ...] = (),
     pretrained: bool = True,
     allow_downloads: bool = False,
 ) -> TappedNetwork:
@@ -113,7 +139,8 @@ def build_tapped_network(
             f"target network {architecture!r} is no EfficientNet (it has no {missing[0]})",
             expected="a timm EfficientNet: tf_efficientnet_lite0, tf_efficientnetv2_s, ...",
         )
-    network = TappedNetwork(body, taps or default_taps(body)).eval().requires_grad_(False)
+    network = TappedNetwork(body, taps or default_taps(body), centres)
+    network.eval().requires_grad_(False)
     return use_channels_last(network)
 
 
@@ -164,12 +191,36 @@ def _fold(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
     convolution.bias = nn.Parameter(bias_C.to(convolution.weight), requires_grad=False)
 
 
-def tap_widths(network: TappedNetwork, resolution: int = 64) -> tuple[int, ...]:
-    """Feature width D_t of each tap, found by one forward pass on an empty image."""
+@dataclass(frozen=True)
+class TapLayout:
+    """What lies where in the features of a tapped network.
+
+    Attributes
+    ----------
+    widths: feature width D_t of each tap.
+    centre_of: as :attr:`TappedNetwork.centre_of`; as many taps come before the plain ones.
+    """
+
+    widths: tuple[int, ...]
+    centre_of: tuple[int, ...] = ()
+
+    @property
+    def plain_widths(self) -> tuple[int, ...]:
+        """Feature width of each plain tap."""
+        return self.widths[len(self.centre_of) :]
+
+
+def tap_layout(network: TappedNetwork, resolution: int = 64) -> TapLayout:
+    """The layout of a network's features, found by one forward pass on an empty image."""
     reference = next(network.parameters())
     with torch.no_grad():
         outputs = network(reference.new_zeros(1, 3, resolution, resolution))
-    return tuple(int(output.shape[1]) for output in outputs)
+    return TapLayout(tuple(int(output.shape[1]) for output in outputs), network.centre_of)
+
+
+def tap_widths(network: TappedNetwork) -> tuple[int, ...]:
+    """Feature width D_t of each tap."""
+    return tap_layout(network).widths
 
 
 class InputNormalisation(nn.Module):

@@ -71,8 +71,9 @@ class EpisodeLoss:
         with self._autocast(tensors):
             body = self.hypernetwork.shared_body(share=1.0)
             taps = self.hypernetwork.taps_under(body, images)
+        centre_taps = len(self.hypernetwork.network.centre_of)
         return split_loss(
-            taps,
+            taps[centre_taps:],
             self.hypernetwork.generator.head_priors.plain(),
             random,
             images_a_class=images_a_class,

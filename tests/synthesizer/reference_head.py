@@ -71,14 +71,32 @@ def standardised(
 ) -> Floats:
     """Rows (Q, D): each tap around the support's mean, in units of the support's spread."""
     parts = []
-    for support_SD, tap_QD, log_weight in zip(
-        support_taps, taps, parameters.log_tap_weights_T.tolist(), strict=True
-    ):
+    weights_T = np.exp(parameters.log_tap_weights_T.numpy())
+    weights_T[: len(parameters.centre_of)] *= reference_centredness(
+        support_taps, weights_S, parameters.centre_of
+    )
+    for support_SD, tap_QD, weight in zip(support_taps, taps, weights_T, strict=True):
         centre_D = np.average(support_SD, axis=0, weights=weights_S)
         spread = np.average(((support_SD - centre_D) ** 2).sum(axis=1), weights=weights_S)
-        parts.append((tap_QD - centre_D) * np.exp(log_weight) / np.sqrt(spread + 1e-8))
+        parts.append((tap_QD - centre_D) * weight / np.sqrt(spread + 1e-8))
     rows_QD = np.hstack(parts)
     return rows_QD / np.linalg.norm(rows_QD, axis=1, keepdims=True) if unit_rows else rows_QD
+
+
+def reference_centredness(
+    support_taps: Sequence[Floats], weights_S: Floats, centre_of: Sequence[int]
+) -> float:
+    """Trace of the covariance of (middle less mean) in units of the mean's, over 0.5, cut at 1."""
+    ratios = []
+    for centre, plain in list(enumerate(centre_of))[: len(set(centre_of))]:
+        middle_SC = support_taps[centre]
+        mean_SC = support_taps[plain][:, : middle_SC.shape[1]]
+        apart, whole = (
+            np.trace(np.atleast_2d(np.cov(rows_SC.T, aweights=weights_S, ddof=0)))
+            for rows_SC in (middle_SC - mean_SC, mean_SC)
+        )
+        ratios.append(apart / (whole + 1e-8))
+    return min(1.0, float(np.mean(ratios)) / 0.5) if ratios else 1.0
 
 
 def shrinkage(parameters: HeadParameters, width: int) -> Floats:

@@ -28,13 +28,18 @@ from .reference_head import (
 )
 
 DOUBLE = torch.float64
-TAP_WIDTHS = (4, 6)
+TAP_WIDTHS = (3, 2, 4, 6)
+CENTRE_OF = (2, 2)
+"""Two centre taps before the plain ones: of the first of those, at two widths."""
 WIDTH = sum(TAP_WIDTHS)
 
 
 def random_taps(count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """Random features, the middles not far from their blocks' means."""
     random = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(count, width, dtype=DOUBLE, generator=random) for width in TAP_WIDTHS)
+    noise = [torch.randn(count, width, dtype=DOUBLE, generator=random) for width in TAP_WIDTHS]
+    middles = [0.4 * rows + noise[2][:, : rows.shape[1]] for rows in noise[:2]]
+    return (*middles, *noise[2:])
 
 
 def full_parameters(ways: int) -> HeadParameters:
@@ -42,13 +47,14 @@ def full_parameters(ways: int) -> HeadParameters:
     random = torch.Generator().manual_seed(7)
     basis_DR = torch.linalg.qr(torch.randn(WIDTH, 3, dtype=DOUBLE, generator=random)).Q
     return HeadParameters(
-        log_tap_weights_T=torch.tensor([0.5, 1.3], dtype=DOUBLE).log(),
+        log_tap_weights_T=torch.tensor([0.7, 0.4, 0.5, 1.3], dtype=DOUBLE).log(),
         log_ridge=torch.tensor(0.3, dtype=DOUBLE).log(),
         log_temperature=torch.tensor(5.0, dtype=DOUBLE).log(),
         text_weights_ND=0.2 * torch.randn(ways, WIDTH, dtype=DOUBLE, generator=random),
         whitening=Whitening(basis_DR.T, torch.tensor([0.9, 0.5, 0.2], dtype=DOUBLE)),
         temperature_evidence=True,
         text_evidence=True,
+        centre_of=CENTRE_OF,
     )
 
 
@@ -305,7 +311,7 @@ def test_rows_of_a_domain_are_centred_scaled_and_of_unit_norm() -> None:
     parameters = full_parameters(2)
     arrays = [tap.numpy() for tap in taps]
     expected = standardised(arrays, np.full(12, 1 / 12), arrays, parameters, unit_rows=True)
-    actual = unit_rows_of_domain(taps, parameters.log_tap_weights_T)
+    actual = unit_rows_of_domain(taps, parameters)
     np.testing.assert_allclose(actual.numpy(), expected, atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1)
 

@@ -13,11 +13,13 @@ from hypothesis.extra import numpy as arrays
 
 from sgps.synthesizer import GeneratorConfig
 from sgps.synthesizer.head_priors import DomainFeatures, HeadPriors, centred_texts
+from sgps.synthesizer.tapped_network import TapLayout
 
 from .reference_head import standardised
 
 DOUBLE = torch.float64
-TAP_WIDTHS = (3, 4)
+TAP_WIDTHS = (2, 4, 3)
+LAYOUT = TapLayout(TAP_WIDTHS, centre_of=(1,))
 WIDTH = sum(TAP_WIDTHS)
 TEXT_WIDTH = 6
 
@@ -25,7 +27,7 @@ TEXT_WIDTH = 6
 def build(**changes: object) -> HeadPriors:
     sizes = {"initial_tap_weights": (0.5, 1.0), "whitening_rank": WIDTH, "text_rank": 5,
              "text_width": TEXT_WIDTH}  # fmt: skip
-    return HeadPriors(GeneratorConfig(**(sizes | changes)), WIDTH).double()
+    return HeadPriors(GeneratorConfig(**(sizes | changes)), LAYOUT).double()
 
 
 def domain(
@@ -49,7 +51,8 @@ def class_means(given: DomainFeatures, priors: HeadPriors) -> tuple[np.ndarray, 
     """Unit rows (I, D) of a domain, and the mean (C, D) of each class, by numpy."""
     taps = [tap.numpy() for tap in given.taps]
     images = len(taps[0])
-    rows_ID = standardised(taps, np.full(images, 1 / images), taps, priors.plain(), unit_rows=True)
+    parameters = priors(torch.zeros(2, TEXT_WIDTH, dtype=DOUBLE))
+    rows_ID = standardised(taps, np.full(images, 1 / images), taps, parameters, unit_rows=True)
     class_I = given.class_I.numpy()
     return rows_ID, np.stack([rows_ID[class_I == c].mean(axis=0) for c in np.unique(class_I)])
 
@@ -167,6 +170,11 @@ def test_the_body_is_trained_through_a_head_without_priors() -> None:
     priors.fit([domain(9, 4, 30)])
     plain, fitted = priors.plain(), priors(torch.randn(2, TEXT_WIDTH, dtype=DOUBLE))
     assert plain.whitening is None
+    assert plain.centre_of == ()
+    assert plain.log_tap_weights_T.exp().tolist() == pytest.approx([0.5, 1.0])
+    assert plain.text_weights_ND.shape[1] == sum(LAYOUT.plain_widths) == 7
+    assert fitted.centre_of == (1,)
+    assert fitted.log_tap_weights_T.exp().tolist() == pytest.approx([0.7, 0.5, 1.0])
     assert not plain.temperature_evidence
     assert plain.text_weights_ND.abs().sum() == 0
     assert float(plain.log_temperature.detach().exp()) == pytest.approx(8.0)

@@ -183,7 +183,17 @@ def taps_by_timm(
         np.hstack([block.mean(axis=(2, 3)), np.sqrt(block.var(axis=(2, 3)) + 1e-6)])
         for block in caught
     ]
-    return [*moments, last]
+    widths = hypernetwork.network.centres
+    middles = [gaussian_mean(block, width) for width in widths for block in caught]
+    return [*middles, *moments, last]
+
+
+def gaussian_mean(block: np.ndarray, width: float) -> np.ndarray:
+    """Mean (B, C) of (B, C, H, W), weighted by how far a position lies from the middle."""
+    side = block.shape[2]
+    place = np.linspace(-1 + 1 / side, 1 - 1 / side, side)
+    weights = np.exp(-np.add.outer(place**2, place**2) / (2 * width**2))
+    return np.average(block.reshape(*block.shape[:2], -1), axis=2, weights=weights.ravel())
 
 
 def test_golden_logits_in_float64() -> None:

@@ -28,18 +28,23 @@ from sgps.synthesizer.scoring import images_to_tensor
 from .conftest import RESOLUTION, MakeTask, random_images
 
 DOUBLE = torch.float64
-TAP_WIDTHS = (4, 6)
+TAP_WIDTHS = (3, 2, 4, 6)
+CENTRE_OF = (2, 2)
+"""Two centre taps before the plain ones: of the first of those, at two widths."""
 WIDTH = sum(TAP_WIDTHS)
 Taps = tuple[Tensor, ...]
 
 
 def random_taps(class_S: Tensor, seed: int = 0, apart: float = 0.0) -> Taps:
+    """Class numbers lie ``apart`` along axes of their own; middles are half their blocks' means."""
     random = torch.Generator().manual_seed(seed)
-    return tuple(
-        torch.randn(len(class_S), width, dtype=DOUBLE, generator=random)
-        + apart * torch.nn.functional.one_hot(class_S, width)
-        for width in TAP_WIDTHS
-    )
+    one_hot_SN = torch.nn.functional.one_hot(class_S, max(WIDTH, int(class_S.max()) + 1))
+    noise = [
+        torch.randn(len(class_S), width, dtype=DOUBLE, generator=random) for width in TAP_WIDTHS
+    ]
+    plain = [rows + apart * one_hot_SN[:, : rows.shape[1]] for rows in noise[2:]]
+    middles = [0.4 * rows + plain[0][:, : rows.shape[1]] for rows in noise[:2]]
+    return (*middles, *plain)
 
 
 def full_parameters(ways: int, *, text: float = 0.2, whitened: bool = True) -> HeadParameters:
@@ -47,13 +52,14 @@ def full_parameters(ways: int, *, text: float = 0.2, whitened: bool = True) -> H
     basis_DR = torch.linalg.qr(torch.randn(WIDTH, 3, dtype=DOUBLE, generator=random)).Q
     whitening = Whitening(basis_DR.T, torch.tensor([0.9, 0.5, 0.2], dtype=DOUBLE))
     return HeadParameters(
-        log_tap_weights_T=torch.tensor([0.5, 1.3], dtype=DOUBLE).log(),
+        log_tap_weights_T=torch.tensor([0.7, 0.4, 0.5, 1.3], dtype=DOUBLE).log(),
         log_ridge=torch.tensor(0.3, dtype=DOUBLE).log(),
         log_temperature=torch.tensor(5.0, dtype=DOUBLE).log(),
         text_weights_ND=text * torch.randn(ways, WIDTH, dtype=DOUBLE, generator=random),
         whitening=whitening if whitened else None,
         temperature_evidence=True,
         text_evidence=True,
+        centre_of=CENTRE_OF,
     )
 
 
@@ -209,6 +215,7 @@ def test_single_precision_is_enough() -> None:
         whitening=Whitening(whitening.basis_RD.float(), whitening.shares_R.float()),
         temperature_evidence=True,
         text_evidence=True,
+        centre_of=CENTRE_OF,
     )
     _, rough = measure(tuple(tap.float() for tap in taps), SupportLabels(class_S, 3), single)
     torch.testing.assert_close(

@@ -187,7 +187,7 @@ def test_a_folder_written_before_there_were_known_classes(
     bare.save(tmp_path)
     written = json.loads((tmp_path / "classifier.json").read_text())
     assert set(written) == {
-        "architecture", "class_names", "details", "format", "resolution", "seal", "taps",
+        "architecture", "centres", "class_names", "details", "format", "resolution", "seal", "taps",
         "tensors_sha256", "unit_rows",
     }  # fmt: skip
     assert written["tensors_sha256"] == bare.weights_sha256
