@@ -1,6 +1,7 @@
 """On features of a bank the synthesizer makes the classifiers that it makes from images."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
 from sgps.evaluation.bases import benchmark_bases
 from sgps.evaluation.sgps_method import own_methods
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
+from sgps.synthesizer.head import SupportLabels, solve_head
 from sgps.synthesizer.known_classes import KnownClasses
 
 TINY = {
@@ -139,6 +141,30 @@ def test_without_texts_it_is_what_it_is_for_undescribed_classes(synthesizer, bas
         episode_of(pool, (2, 2, 2), ("", "", ""))
     )
     np.testing.assert_array_equal(bare.probs_QN, undescribed.probs_QN)
+
+
+def test_without_centre_taps_it_is_the_head_of_images_without_a_middle(synthesizer, bases, pool):
+    episode = episode_of(pool, (2, 3, 2))
+    [part] = [part for part in PARTS if part.name == "sgps/no_centre_taps"]
+    found = BankedSynthesis(synthesizer, bases, part).predict(episode)
+    priors = synthesizer.hypernetwork.generator.head_priors
+    fitted = priors(synthesizer.encode_texts(list(episode.descriptions)))
+    centre_widths = priors.layout.widths[: len(priors.layout.centre_of)]
+
+    def taps(rows, view=0):
+        plain = [torch.from_numpy(tap).float() for tap in bases[1].taps(pool, rows, view)]
+        return (*(torch.zeros(len(rows), width) for width in centre_widths), *plain)
+
+    rows = np.concatenate(episode.support_rows)
+    views = [taps(rows, view) for view in range(3)]
+    head = solve_head(
+        tuple(torch.stack(tap).mean(dim=0) for tap in zip(*views, strict=True)),
+        SupportLabels(torch.from_numpy(episode.support_labels), 3),
+        replace(fitted, centre_of=()),
+        unit_rows=True,
+    )
+    expected = head.logits(taps(episode.query_rows)).softmax(dim=1).detach().numpy()
+    np.testing.assert_allclose(found.probs_QN, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from sgps.errors import InputError, IntegrityError, UnknownNameError
-from sgps.synthesizer import Hypernetwork, Synthesizer
+from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
 from sgps.synthesizer.checkpoint import (
+    GENERATOR_FORMAT,
+    GENERATOR_STEM,
     find_generator,
     load_generator,
     save_generator,
     shipped_generators,
 )
+from sgps.synthesizer.sealed import digest_tensors, write_sealed
 from sgps.synthesizer.synthesizer import choose_device
 from sgps.synthesizer.weight_plan import Rule
 
-from .conftest import MakeTask, random_images
+from .conftest import RESOLUTION, MakeTask, random_images
 
 
 def test_round_trip_in_half_precision(trained: Hypernetwork, tmp_path: Path) -> None:
@@ -46,6 +50,30 @@ def test_the_fitted_priors_are_kept(shared: Hypernetwork, tmp_path: Path) -> Non
     torch.testing.assert_close(
         theirs(texts_NF).text_weights_ND, ours(texts_NF).text_weights_ND, atol=1e-3, rtol=1e-2
     )
+
+
+def test_one_written_before_there_were_centre_taps(tmp_path: Path) -> None:
+    """Its head reads the plain taps alone, as it did when it was fitted."""
+    torch.manual_seed(0)
+    earlier = Hypernetwork.create(
+        GeneratorConfig(resolution=RESOLUTION, centre_widths=()), pretrained=False
+    )
+    description = {
+        "name": "g",
+        "config": asdict(earlier.config),
+        "base_sha256": digest_tensors(earlier.base_tensors()),
+        "text_encoder": "minilm",
+        "lineage": {},
+    }
+    for name in ("centre_widths", "centre_weight"):
+        del description["config"][name]
+    state = earlier.generator.state_dict()
+    write_sealed(tmp_path, GENERATOR_STEM, state, description, file_format=GENERATOR_FORMAT)
+    torch.manual_seed(0)
+    loaded, _ = load_generator(tmp_path, pretrained=False)
+    assert loaded.config == earlier.config
+    assert loaded.network.centre_of == ()
+    assert loaded.generator.head_priors(torch.zeros(2, 384)).centre_of == ()
 
 
 def test_another_base_is_refused(trained: Hypernetwork, tmp_path: Path) -> None:

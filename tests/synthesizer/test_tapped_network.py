@@ -16,6 +16,8 @@ from sgps.synthesizer.tapped_network import (
     fold_normalisations,
     images_at_once,
     spatial_moments,
+    tap_layout,
+    tap_widths,
 )
 
 
@@ -46,6 +48,30 @@ def test_folded_normalisations_give_the_same_features(architecture: str) -> None
         for expected, actual in zip(plain(images), folded(images), strict=True):
             scale = float(expected.abs().max())
             torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5 * max(scale, 1.0))
+
+
+def test_centre_taps_come_first_and_leave_the_plain_ones_as_they_are() -> None:
+    plain = network_with_statistics("tf_efficientnet_lite0")
+    centred = TappedNetwork(plain.body, plain.taps, (0.5, 0.3)).eval()
+    assert centred.centre_of == (8, 9, 10, 11, 8, 9, 10, 11)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected, taps = plain(images), centred(images)
+        for one, other in zip(expected, taps[8:], strict=True):
+            assert torch.equal(one, other)
+        for one, other in zip(expected, centred.without_centres()(images), strict=True):
+            assert torch.equal(one, other)
+    for tap, place in zip(taps, centred.centre_of, strict=False):
+        assert 2 * tap.shape[1] == taps[place].shape[1]
+    layout = tap_layout(centred)
+    assert layout.widths == tuple(tap.shape[1] for tap in taps)
+    assert layout.plain_widths == tap_widths(plain)
+
+
+def test_a_network_without_centre_taps_is_its_own_plain_form() -> None:
+    network = build_tapped_network("tf_efficientnet_lite0", pretrained=False)
+    assert network.centre_of == ()
+    assert network.without_centres() is network
 
 
 def test_folding_leaves_the_tensors_it_read() -> None:

@@ -55,6 +55,22 @@ def test_every_delta_and_the_temperature_learn_and_nothing_else(
     assert all(parameter.grad is None for parameter in hypernetwork.network.parameters())
 
 
+def test_centre_taps_have_no_part_in_the_body(config: MetaTrainingConfig, make_loss: object) -> None:
+    """They join the head when its priors are fitted: the body learns what it learnt without."""
+    losses = []
+    for widths in ((), (0.35, 0.2)):
+        torch.manual_seed(0)
+        hypernetwork = Hypernetwork.create(
+            replace(config.generator, centre_widths=widths), pretrained=False
+        )
+        loss = make_loss(hypernetwork)(2)
+        loss.backward()
+        losses.append((float(loss.detach()), [d.grad for d in hypernetwork.generator.deltas]))
+    assert losses[0][0] == losses[1][0]
+    for one, other in zip(losses[0][1], losses[1][1], strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_gradient_of_a_delta_is_that_of_finite_differences(
     hypernetwork: Hypernetwork, make_loss: object
 ) -> None:
