@@ -106,7 +106,7 @@ PARTS = (
     Part(f"{SGPS}/no_evidence", change=_without_evidence),
     Part(f"{SGPS}/no_text_check", change=_trusting_texts),
 )
-"""``no_generated_head`` keeps a ridge over the plain taps, without what meta-training knows of it."""
+"""``no_generated_head`` keeps a ridge over the plain taps, without what meta-training knows."""
 
 
 class BankedSynthesis:

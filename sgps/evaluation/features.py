@@ -70,7 +70,7 @@ class TapBank:
         return self._seconds / max(self._images, 1)
 
     def taps(self, pool: Images, rows: Ints, view: int = 0) -> tuple[Floats, ...]:
-        """Return float64 (len(rows), D_t) for each plain tap, of rows of a pool uint8 (M, 3, H, W)."""
+        """Return float64 (len(rows), D_t) for each plain tap, of a pool uint8 (M, 3, H, W)."""
         return self.every_tap(pool, rows, view)[self._centre_taps :]
 
     def every_tap(self, pool: Images, rows: Ints, view: int = 0) -> tuple[Floats, ...]:

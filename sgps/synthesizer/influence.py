@@ -252,7 +252,6 @@ class _SupportGrams:
             kernel_SS = kernel_SS - (directions_SR * left_R) @ directions_SR.T
         return kernel_SS, prior_SN
 
-
     def _centredness(self, share_S: Tensor) -> Tensor | None:
         if not len(self.apart_BSS):
             return None
@@ -268,9 +267,9 @@ def _grams(rows: Sequence[Tensor], *, like: Tensor) -> Tensor:
 
 def _spreads(gram_BSS: Tensor, share_S: Tensor) -> Tensor:
     """Mean square distance (B,) from the mean, both with shares summing to 1."""
-    return (
-        gram_BSS.diagonal(dim1=1, dim2=2) @ share_S - (gram_BSS @ share_S) @ share_S
-    ).clamp_min(0.0)
+    return (gram_BSS.diagonal(dim1=1, dim2=2) @ share_S - (gram_BSS @ share_S) @ share_S).clamp_min(
+        0.0
+    )
 
 
 def _project(taps: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:

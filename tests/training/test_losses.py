@@ -55,7 +55,9 @@ def test_every_delta_and_the_temperature_learn_and_nothing_else(
     assert all(parameter.grad is None for parameter in hypernetwork.network.parameters())
 
 
-def test_centre_taps_have_no_part_in_the_body(config: MetaTrainingConfig, make_loss: object) -> None:
+def test_centre_taps_have_no_part_in_the_body(
+    config: MetaTrainingConfig, make_loss: object
+) -> None:
     """They join the head when its priors are fitted: the body learns what it learnt without."""
     losses = []
     for widths in ((), (0.35, 0.2)):
