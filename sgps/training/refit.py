@@ -1,0 +1,99 @@
+"""A generator's head fitted anew to the body that it has: no training, minutes instead of hours.
+
+For what joins the head after the body is trained: centre taps, other descriptions, other constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sgps.datasets.descriptions import DescriptionLibrary
+from sgps.datasets.storage import StoredDataset
+from sgps.errors import InputError
+from sgps.synthesizer.checkpoint import load_generator, save_generator
+from sgps.training.config import MetaTrainingConfig
+from sgps.training.image_bank import data_digest
+from sgps.training.meta_train import MetaTrainingRun
+from sgps.training.priors import fit_head_priors
+from sgps.training.validation import ValidationScores, validate
+
+
+@torch.no_grad()
+def refit_head(
+    trained: Path,
+    config: MetaTrainingConfig,
+    datasets: Sequence[StoredDataset],
+    descriptions: DescriptionLibrary | None,
+    folder: Path,
+) -> tuple[str, ValidationScores]:
+    """Write the generator in ``trained`` with a head fitted by ``config`` to ``folder``.
+
+    It is what training with ``config`` would keep, had it come upon the same body: the same images
+    are fitted to and validated on. Returns the digest of its tensors and its validation scores.
+
+    Raises
+    ------
+    InputError: the datasets are not those of its training, or its body is another than ``config``
+        asks for.
+    UnknownNameError, IntegrityError: there is no generator in ``trained``, or it was altered.
+    StoreError: the folder cannot be written.
+    """
+    earlier, description = load_generator(
+        trained, pretrained=config.pretrained, allow_downloads=config.allow_downloads
+    )
+    lineage = description["lineage"]
+    _require_same_body(earlier.config.task_codes, lineage, config)
+    run = MetaTrainingRun(config, datasets, descriptions, folder)
+    names = [pool.domain for pool in run.pools]
+    if data_digest(datasets) != lineage["data_sha256"] or names != lineage["trained_on"]:
+        raise InputError(
+            f"the datasets are not those that {trained} was trained on",
+            expected="the digests in generator.json",
+            remedy="ingest them from the source they were trained from",
+        )
+    hypernetwork = run.hypernetwork
+    generator, before = hypernetwork.generator, earlier.to(run.device).generator
+    generator.deltas.load_state_dict(before.deltas.state_dict())
+    generator.head_priors.log_temperature.copy_(before.head_priors.log_temperature)
+    fit_head_priors(
+        hypernetwork, run.bank, run.pools, images_a_class=config.prior_images, seed=config.prior_seed
+    )
+    scores = validate(hypernetwork, run.bank, run.validation_set)
+    sha256 = save_generator(
+        hypernetwork,
+        folder,
+        name=description["name"],
+        text_encoder=config.text_encoder,
+        lineage={
+            **lineage,
+            "config": config.record(),
+            "body_of": description["tensors_sha256"],
+            "validated_on": {"role": run.validation_role, "scores": dict(scores.by_dataset)},
+            "validation_accuracy": scores.accuracy,
+        },
+    )
+    return sha256, scores
+
+
+def _require_same_body(
+    task_codes: bool, lineage: dict[str, object], config: MetaTrainingConfig
+) -> None:
+    recorded = lineage.get("config")
+    if task_codes or not isinstance(recorded, dict):
+        raise InputError(
+            "no generator whose head could be fitted anew",
+            expected="one written by sgps train, without task codes",
+        )
+    ours, theirs = config.record(), dict(recorded)
+    for record in (ours, theirs):
+        sizes = record["generator"]
+        record["generator"] = [sizes.get("architecture"), sizes.get("resolution")]
+    differing = sorted(name for name in theirs if ours.get(name) != theirs[name])
+    if differing:
+        raise InputError(
+            f"the body was trained with other settings: {', '.join(differing)}",
+            expected="those in generator.json; what may differ stands under 'generator'",
+        )
