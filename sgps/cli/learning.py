@@ -1,4 +1,4 @@
-"""``sgps train`` and ``sgps known-classes``: a generator, and the classes that it knows."""
+"""``sgps train``, ``refit`` and ``known-classes``: generators and what they know."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ Licences = Literal["all", "open"]
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Add ``train`` and ``known-classes``."""
+    """Add ``train``, ``refit`` and ``known-classes``."""
     register(
         app,
         "train",
         train,
         example="sgps train --root data/shards --out runs/first --episodes 2400 --seed 1",
+    )
+    register(
+        app,
+        "refit",
+        refit,
+        example="sgps refit runs/first --config train.yaml --root data/shards --out runs/second",
     )
     register(
         app,
@@ -110,6 +116,44 @@ def train(
     with progress("meta-training") as advance:
         result = train_generator(request, settings, progress=advance)
     facts = asdict(result)
+    write_json(facts) if json else write_result(format_pairs(facts))
+
+
+def refit(
+    generator: Annotated[str, typer.Argument(help="Name of a shipped generator, or its folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the new generator.")],
+    root: RootOption = DEFAULT_ROOT,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML with the settings under the key 'train'.")
+    ] = None,
+    descriptions: DescriptionsOption = None,
+    texts: TextsFlag = True,
+    device: DeviceOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Fit a generator's head anew to the body that it has.
+
+    For new class descriptions or other settings of the head, which stand under 'generator'; all
+    others are those of its training, and so are the datasets. Takes minutes, trains nothing, and
+    leaves the generator it begins with as it is.
+    """
+    from sgps.service.training import TrainingRequest, read_training_config, refit_generator
+    from sgps.settings import load_settings
+
+    settings = load_settings()
+    overrides = {
+        "device": device or (settings.device if settings.device != "auto" else None),
+        "allow_downloads": settings.allow_downloads or None,
+    }
+    request = TrainingRequest(
+        folder=out,
+        root=root,
+        descriptions=find_descriptions(descriptions, texts),
+        config=read_training_config(config, overrides),
+    )
+    with progress("head: images, fit, validation") as advance:
+        receipt = refit_generator(generator, request, settings, progress=advance)
+    facts = asdict(receipt)
     write_json(facts) if json else write_result(format_pairs(facts))
 
 

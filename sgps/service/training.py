@@ -32,6 +32,7 @@ from sgps.training import (
     MetaTrainingRun,
     MetricSink,
     digest_run,
+    refit_head,
     write_known_classes,
 )
 
@@ -196,6 +197,50 @@ def add_known_classes(
         device=choose_device(settings.device),
         allow_downloads=settings.allow_downloads,
         progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class RefitReceipt:
+    """Where the generator is whose head was fitted anew, and how good it is on validation."""
+
+    checkpoint: str
+    generator_sha256: str
+    validation_accuracy: float
+    known_classes: int
+
+
+def refit_generator(
+    generator: str | Path,
+    request: TrainingRequest,
+    settings: Settings,
+    *,
+    progress: Callable[[int, int], None],
+) -> RefitReceipt:
+    """Fit a generator's head anew to the body that it has, and write it to ``request.folder``.
+
+    Raises
+    ------
+    UserError: there is no such generator; its training had other settings or datasets; the folder
+        holds a run of other settings or cannot be written.
+    """
+    datasets = open_datasets(request.root, request.datasets)
+    sha256, scores = refit_head(
+        find_generator(generator),
+        request.config,
+        datasets,
+        _read_descriptions(request),
+        request.folder,
+        progress=progress,
+    )
+    known = None
+    if request.config.pretrained:
+        known = add_known_classes(request.folder, request.root, settings)
+    return RefitReceipt(
+        checkpoint=str(request.folder),
+        generator_sha256=sha256,
+        validation_accuracy=scores.accuracy,
+        known_classes=len(known.names) if known else 0,
     )
 
 

@@ -10,6 +10,7 @@ from sgps.training.meta_train import (
     TrainingResult,
     meta_train,
 )
+from sgps.training.refit import refit_head
 
 __all__ = [
     "MetaTrainingConfig",
@@ -19,5 +20,6 @@ __all__ = [
     "TrainingResult",
     "digest_run",
     "meta_train",
+    "refit_head",
     "write_known_classes",
 ]

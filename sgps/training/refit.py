@@ -5,8 +5,9 @@ For what joins the head after the body is trained: centre taps, other descriptio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +22,10 @@ from sgps.training.priors import fit_head_priors
 from sgps.training.validation import ValidationScores, validate
 
 
+def _tell_nobody(_done: int, _stages: int) -> None:
+    pass
+
+
 @torch.no_grad()
 def refit_head(
     trained: Path,
@@ -28,16 +33,27 @@ def refit_head(
     datasets: Sequence[StoredDataset],
     descriptions: DescriptionLibrary | None,
     folder: Path,
+    *,
+    progress: Callable[[int, int], None] = _tell_nobody,
 ) -> tuple[str, ValidationScores]:
     """Write the generator in ``trained`` with a head fitted by ``config`` to ``folder``.
 
     It is what training with ``config`` would keep, had it come upon the same body: the same images
     are fitted to and validated on. Returns the digest of its tensors and its validation scores.
 
+    Parameters
+    ----------
+    trained: folder of the generator whose body is kept.
+    config: all settings; but for those under ``generator`` they are the ones of its training.
+    datasets: among others those of its training and validation.
+    descriptions: class descriptions that the text map is fitted to; None fits none.
+    folder: where the new generator is written.
+    progress: called with (stages done, stages in all): images read, head fitted, validated.
+
     Raises
     ------
-    InputError: the datasets are not those of its training, or its body is another than ``config``
-        asks for.
+    InputError: a dataset is missing or is not that of the training, the training had other
+        settings, or the generator has no head to fit.
     UnknownNameError, IntegrityError: there is no generator in ``trained``, or it was altered.
     StoreError: the folder cannot be written.
     """
@@ -46,22 +62,23 @@ def refit_head(
     )
     lineage = description["lineage"]
     _require_same_body(earlier.config.task_codes, lineage, config)
+    datasets = _datasets_of(trained, lineage, datasets)
     run = MetaTrainingRun(config, datasets, descriptions, folder)
-    names = [pool.domain for pool in run.pools]
-    if data_digest(datasets) != lineage["data_sha256"] or names != lineage["trained_on"]:
-        raise InputError(
-            f"the datasets are not those that {trained} was trained on",
-            expected="the digests in generator.json",
-            remedy="ingest them from the source they were trained from",
-        )
+    progress(1, 3)
     hypernetwork = run.hypernetwork
     generator, before = hypernetwork.generator, earlier.to(run.device).generator
     generator.deltas.load_state_dict(before.deltas.state_dict())
     generator.head_priors.log_temperature.copy_(before.head_priors.log_temperature)
     fit_head_priors(
-        hypernetwork, run.bank, run.pools, images_a_class=config.prior_images, seed=config.prior_seed
+        hypernetwork,
+        run.bank,
+        run.pools,
+        images_a_class=config.prior_images,
+        seed=config.prior_seed,
     )
+    progress(2, 3)
     scores = validate(hypernetwork, run.bank, run.validation_set)
+    progress(3, 3)
     sha256 = save_generator(
         hypernetwork,
         folder,
@@ -78,8 +95,24 @@ def refit_head(
     return sha256, scores
 
 
+def _datasets_of(
+    trained: Path, lineage: Mapping[str, Any], datasets: Sequence[StoredDataset]
+) -> list[StoredDataset]:
+    chosen = [dataset for dataset in datasets if dataset.name in lineage["datasets"]]
+    if data_digest(chosen) != lineage["data_sha256"]:
+        there = {dataset.name: dataset.digest for dataset in chosen}
+        differing = [name for name, sha in lineage["datasets"].items() if there.get(name) != sha]
+        raise InputError(
+            f"datasets that {trained} was trained on are missing or others:"
+            f" {', '.join(sorted(differing))}",
+            expected="the digests in generator.json",
+            remedy="ingest them from the source they were trained from",
+        )
+    return chosen
+
+
 def _require_same_body(
-    task_codes: bool, lineage: dict[str, object], config: MetaTrainingConfig
+    task_codes: bool, lineage: Mapping[str, Any], config: MetaTrainingConfig
 ) -> None:
     recorded = lineage.get("config")
     if task_codes or not isinstance(recorded, dict):

@@ -122,6 +122,6 @@ def test_other_data_are_refused(
         classes=8, images_per_class=9, size=48, roles={"meta_train": 1.0}, novel_val=3
     )
     other = ingest(source, tmp_path / "other")
-    with pytest.raises(InputError, match="not those that"):
+    with pytest.raises(InputError, match="missing or others: phantom"):
         refit_head(trained, config, [other], descriptions, tmp_path / "no")
     assert not (tmp_path / "no").exists()
