@@ -91,7 +91,10 @@ def make_card(options: argparse.Namespace) -> str:
     require_settings(folder, lineage["config"])
     licences = LicenceTable.load(options.licences)
     config, sizes, validated = lineage["config"], generator["config"], lineage["validated_on"]
-    history = read_history(options.run, generator["tensors_sha256"]) if options.run else []
+    body_of = lineage.get("body_of", "")
+    kept = body_of or generator["tensors_sha256"]
+    history = read_history(options.run, kept) if options.run else []
+    before = history[0]["by_dataset"] if history and not body_of else {}
     trained = sorted(lineage["trained_on"])
     judged = sorted({setting.rsplit("/", 1)[0] for setting in validated["scores"]})
     modalities = read_modalities(options.descriptions)
@@ -113,7 +116,9 @@ def make_card(options: argparse.Namespace) -> str:
         command=training_command(folder, generator["name"], lineage),
         taps=len(sizes["initial_tap_weights"]),
         results=path_to_results(folder),
-        scores=table_of_scores(validated["scores"], history[0]["by_dataset"] if history else {}),
+        scores=table_of_scores(validated["scores"], before),
+        body_of=body_of,
+        refit=refit_command(folder) if body_of else "",
         course=table_of_history(history),
         trained=trained,
         open_count=sum(licences.is_open(name) for name in trained),
@@ -121,6 +126,18 @@ def make_card(options: argparse.Namespace) -> str:
         trained_table=table_of_licences(trained, licences, modalities, images),
         validated_table=table_of_licences(judged, licences, modalities, {}),
         limits=list(special_limits(trained, judged)),
+    )
+
+
+def refit_command(folder: Path) -> str:
+    """The command that fitted the head to the body of the training before it."""
+    settings = folder / "training.yaml"
+    if settings.resolve().is_relative_to(REPOSITORY):
+        settings = settings.resolve().relative_to(REPOSITORY)
+    name = folder.resolve().name
+    return (
+        f"sgps refit runs/{name} --config {settings.as_posix()} \\\n"
+        f"  --descriptions data/descriptions --root data/shards --out runs/{name}-refitted"
     )
 
 
