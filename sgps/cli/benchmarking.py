@@ -33,7 +33,7 @@ _CORRUPTION_EPISODES = 100
 _OF_A_MANIFEST = (
     "role", "n_way", "k_shot", "n_query", "seed", "dataset", "json", "plot",
 )  # fmt: skip
-_OF_A_SUITE = ("data", "settings", "shots", "out", "readme")
+_OF_A_SUITE = ("data", "settings", "shots", "out", "readme", "parts")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -81,6 +81,9 @@ def benchmark(
         Baselines,
         typer.Option(help="fast: those without iterative training; all takes hours."),
     ] = "fast",
+    parts: Annotated[
+        bool, typer.Option(help="SGPS without each of its parts too; takes most of the time.")
+    ] = True,
     corruptions: Annotated[
         bool, typer.Option("--corruptions", help="Score blurred, noisy ... copies of queries too.")
     ] = False,
@@ -158,6 +161,7 @@ def benchmark(
             cache=cache,
             baselines=baselines,
             corruptions=corruptions,
+            parts=parts,
             descriptions=folder,
             command=COMMAND_LINE.get(),
             readme=readme,

@@ -147,6 +147,7 @@ class SuiteRequest:
     cache: file of predictions; by default one in `out`.
     baselines: which of them are run beside the synthesizer.
     corruptions: whether accuracy on corrupted queries is measured.
+    parts: whether SGPS is also measured without each of its parts.
     descriptions: folder of class descriptions.
     command: what was typed.
     readme: Markdown file whose marked table the suite's replaces; None for none.
@@ -158,6 +159,7 @@ class SuiteRequest:
     cache: Path | None = None
     baselines: Which = "fast"
     corruptions: bool = False
+    parts: bool = True
     descriptions: Path | None = None
     command: str = ""
     readme: Path | None = None
@@ -214,7 +216,7 @@ def benchmark_suite(
     cache_path = request.cache or (request.out and request.out / SUITE_CACHE)
     outcomes = []
     with open_cache(cache_path) as cache:
-        methods = benchmark_methods(synthesizer, request.baselines, parts=True)
+        methods = benchmark_methods(synthesizer, request.baselines, parts=request.parts)
         for outcome in run_suite(
             plan, methods, command=request.command, commit=commit, cache=cache, stages=stages
         ):
@@ -228,6 +230,7 @@ def benchmark_suite(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "baselines": request.baselines,
         "corruptions": request.corruptions,
+        "parts": request.parts,
         "predictions_from_cache": cache.found if cache else 0,
     }
     suite = suite_record(request.suite, outcomes, data=request.data, record=record)

@@ -125,6 +125,19 @@ def test_a_part_of_a_suite_needs_no_folder_for_the_report(
     assert all("2 episodes, 64 px" in line for line in heads)
 
 
+def test_a_suite_without_the_parts(sgps: Sgps, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = sgps(
+        "benchmark", "--suite", suite, "--data", tmp_path, "--baselines", "none", "--settings",
+        "all", "--shots", "1", "--episodes", "2", "--no-parts", "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.stderr
+    content = json.loads((out / "benchmark.json").read_text())
+    assert content["suite"]["parts"] is False
+    assert list(content["settings"][0]["methods"]) == ["sgps"]
+    assert (out / "benchmark.html").is_file()
+
+
 def test_a_damaged_cache_is_named(sgps: Sgps, suite: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "episodes.sqlite").write_text("no database " * 200)
@@ -139,6 +152,7 @@ def test_a_damaged_cache_is_named(sgps: Sgps, suite: Path, tmp_path: Path) -> No
         ((), ("--manifest", "--suite")),
         (("--manifest", "m.csv", "--suite", "s.yaml"), ("both", "one of the two")),
         (("--manifest", "m.csv", "--shots", "1"), ("--shots with --manifest",)),
+        (("--manifest", "m.csv", "--no-parts"), ("--parts with --manifest",)),
         (("--suite", "s.yaml", "--n-way", "3"), ("--n-way with --suite",)),
         (("--suite", "s.yaml"), ("--data",)),
         (("--suite", "nosuch.yaml", "--data", "."), ("nosuch.yaml",)),
