@@ -11,7 +11,9 @@ Shapes: B images, C channels, H x W positions, K widths, S support images.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,9 +30,9 @@ def centre_means(features: Tensor, widths: Sequence[float]) -> tuple[Tensor, ...
     widths: standard deviations, where the middle lies at 0 and the edges at -1 and 1.
     """
     height, width = features.shape[2:]
-    weights_KP = torch.stack([_gaussian(height, width, deviation) for deviation in widths])
+    weights_KP = features.new_tensor(_gaussians(int(height), int(width), tuple(widths)))
     positions_BPC = features.permute(0, 2, 3, 1).flatten(1, 2)
-    return (weights_KP.to(features) @ positions_BPC).unbind(dim=1)
+    return (weights_KP @ positions_BPC).unbind(dim=1)
 
 
 def object_centredness(
@@ -80,11 +82,15 @@ def spread(rows_SD: Tensor, weights_S: Tensor) -> Tensor:
     return (weights_S1 * (rows_SD - centre_D).square()).sum()
 
 
-def _gaussian(height: int, width: int, deviation: float) -> Tensor:
-    """Weights (H W,) around the middle, summing to 1."""
-    sides = []
-    for side in (height, width):
-        place = (torch.arange(side, dtype=torch.float64) + 0.5) / side * 2 - 1
-        sides.append(torch.exp(-place.square() / (2 * deviation**2)))
-    weights_P = torch.outer(*sides).flatten()
-    return weights_P / weights_P.sum()
+@lru_cache(maxsize=64)
+def _gaussians(height: int, width: int, deviations: tuple[float, ...]) -> list[list[float]]:
+    """Weights (K, H W) around the middle, each summing to 1."""
+    rows = []
+    for deviation in deviations:
+        down, across = (
+            np.exp(-((((np.arange(side) + 0.5) / side * 2 - 1) / deviation) ** 2) / 2)
+            for side in (height, width)
+        )
+        weights_P = np.outer(down, across).ravel()
+        rows.append((weights_P / weights_P.sum()).tolist())
+    return rows

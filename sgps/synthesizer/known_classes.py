@@ -191,10 +191,13 @@ def resemblance_of(
     own_ND = _class_directions(whiten(head.features(support_taps)), labels)
     widths = [tap.shape[1] for tap in support_taps]
     known_taps = torch.split(known.means_CD.to(own_ND), widths, dim=1)
-    known_CD = normalize(whiten(head.features(known_taps)), dim=1)
-    nearest_C = (known_CD @ own_ND.T).amax(dim=1).argsort(descending=True, stable=True)
+    known_CD = head.features(known_taps)
+    nearest_C = (
+        _cosines(known_CD, own_ND, whitening).amax(dim=1).argsort(descending=True, stable=True)
+    )
     kept_B = nearest_C[: min(KEPT_CLASSES, max(1, MOST_DIRECTIONS - labels.ways))]
-    weight_MD = whiten(torch.cat([own_ND, known_CD[kept_B]]))
+    kept_BD = normalize(whiten(known_CD[kept_B]), dim=1)
+    weight_MD = whiten(torch.cat([own_ND, kept_BD]))
     return Resemblance(weight_MD.half(), tuple(known.names[number] for number in kept_B.tolist()))
 
 
@@ -236,6 +239,18 @@ def _checked(names: Any, means_CD: Any) -> tuple[tuple[str, ...], Tensor] | None
         and bool(means_CD.isfinite().all())
     )
     return (tuple(names), means_CD.float()) if sound else None
+
+
+def _cosines(rows_CD: Tensor, own_ND: Tensor, whitening: Whitening | None) -> Tensor:
+    """Cosines (C, N) of rows, once whitened, with unit directions; no row is whitened for it."""
+    if whitening is None:
+        return normalize(rows_CD, dim=1) @ own_ND.T
+    along_CR = rows_CD @ whitening.basis_RD.T
+    shares_R = whitening.shares_R
+    taken_C = (shares_R * (2 - shares_R) * along_CR.square()).sum(dim=1)
+    norm_C1 = (rows_CD.square().sum(dim=1) - taken_C).clamp_min(1e-12).sqrt().unsqueeze(1)
+    products_CN = rows_CD @ own_ND.T - (along_CR * shares_R) @ (own_ND @ whitening.basis_RD.T).T
+    return products_CN / norm_C1
 
 
 def _class_directions(rows_SD: Tensor, labels: SupportLabels) -> Tensor:
