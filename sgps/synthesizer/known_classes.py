@@ -31,8 +31,8 @@ KNOWN_CLASSES_FILES = (f"{KNOWN_CLASSES_STEM}.safetensors", f"{KNOWN_CLASSES_STE
 KEPT_CLASSES = 24
 """B at most. On novel_val 16 to 64 are as good as all."""
 
-MOST_DIRECTIONS = 36
-"""N + B at most: large tasks keep fewer, so that the compact form of 20 classes with 5 images each
+MOST_DIRECTIONS = 30
+"""N + B at most: large tasks keep fewer, so that the compact form of 11 classes with 5 images each
 stays below 500 kB."""
 
 FOREIGN_SHARE = 0.1
@@ -185,7 +185,7 @@ def resemblance_of(
 
     A direction is the mean of a class's rows, whitened and of unit length, and whitened once more:
     its product with a row is that of the whitened two. At most 24 known classes are kept, and at
-    most 36 directions in all.
+    most 30 directions in all.
     """
     whiten = whitening or _unchanged
     own_ND = _class_directions(whiten(head.features(support_taps)), labels)
