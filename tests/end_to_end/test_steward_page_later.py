@@ -96,6 +96,7 @@ def test_a_reload_and_a_link_back_show_the_result_again(
     assert digest.is_visible()
     assert page.locator("#steps li").count() > 5
     page.reload()
+    result.get_by_text(f"{name}, version 1").wait_for()
     drop(page.locator("#trial .zone"), [pictures / "new" / "angioma-3.jpg"])
     page.locator(".answer meter").first.wait_for()
     with page.expect_popup() as record:
