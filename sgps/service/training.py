@@ -231,6 +231,7 @@ def refit_generator(
         datasets,
         _read_descriptions(request),
         request.folder,
+        provenance=_code(),
         progress=progress,
     )
     known = None
@@ -244,11 +245,15 @@ def refit_generator(
     )
 
 
+def _code() -> dict[str, Any]:
+    return {"git_commit": git_commit(), "git_changed": git_changed()}
+
+
 def _provenance(request: TrainingRequest, datasets: list[StoredDataset]) -> dict[str, Any]:
     table = read_licences(request.licence_table)
     roles = (*request.config.train_roles, *request.config.validation_roles)
     return {
-        "code": {"git_commit": git_commit(), "git_changed": git_changed()},
+        "code": _code(),
         **record_licences(datasets, table, request.licences, roles),
     }
 

@@ -21,6 +21,9 @@ from sgps.training.meta_train import MetaTrainingRun
 from sgps.training.priors import fit_head_priors
 from sgps.training.validation import ValidationScores, validate
 
+_OF_THE_MACHINE = {"device", "allow_downloads", "compile"}
+"""Settings that decide where a training runs, not what comes of it."""
+
 
 def _tell_nobody(_done: int, _stages: int) -> None:
     pass
@@ -34,6 +37,7 @@ def refit_head(
     descriptions: DescriptionLibrary | None,
     folder: Path,
     *,
+    provenance: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] = _tell_nobody,
 ) -> tuple[str, ValidationScores]:
     """Write the generator in ``trained`` with a head fitted by ``config`` to ``folder``.
@@ -48,6 +52,7 @@ def refit_head(
     datasets: among others those of its training and validation.
     descriptions: class descriptions that the text map is fitted to; None fits none.
     folder: where the new generator is written.
+    provenance: JSON-able facts of this fit for the lineage, such as the commit.
     progress: called with (stages done, stages in all): images read, head fitted, validated.
 
     Raises
@@ -88,6 +93,7 @@ def refit_head(
             **lineage,
             "config": config.record(),
             "body_of": description["tensors_sha256"],
+            "refit": dict(provenance or {}),
             "validated_on": {"role": run.validation_role, "scores": dict(scores.by_dataset)},
             "validation_accuracy": scores.accuracy,
         },
@@ -124,7 +130,9 @@ def _require_same_body(
     for record in (ours, theirs):
         sizes = record["generator"]
         record["generator"] = [sizes.get("architecture"), sizes.get("resolution")]
-    differing = sorted(name for name in theirs if ours.get(name) != theirs[name])
+    differing = sorted(
+        name for name in theirs.keys() - _OF_THE_MACHINE if ours.get(name) != theirs[name]
+    )
     if differing:
         raise InputError(
             f"the body was trained with other settings: {', '.join(differing)}",

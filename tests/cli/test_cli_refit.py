@@ -55,7 +55,7 @@ def test_a_new_head_on_the_same_body(sgps: Sgps, trained: Path, root: Path, tmp_
     config = write_settings(tmp_path, {"centre_widths": [0.4]})
     out = tmp_path / "refitted"
     done = sgps("refit", trained, "--config", config, "--root", root, "--no-texts",
-                "--out", out, "--json")  # fmt: skip
+                "--device", "cpu", "--out", out, "--json")  # fmt: skip
     assert done.code == 0, done
     receipt = json.loads(done.stdout)
     written = json.loads((out / "generator.json").read_text())
@@ -65,6 +65,7 @@ def test_a_new_head_on_the_same_body(sgps: Sgps, trained: Path, root: Path, tmp_
     assert written["name"] == "one"
     assert written["config"]["centre_widths"] == [0.4]
     assert written["lineage"]["body_of"] == earlier["tensors_sha256"]
+    assert set(written["lineage"]["refit"]) == {"git_commit", "git_changed"}
     assert sorted(written["lineage"]["datasets"]) == ["judge", "warm"]
     assert {path.name: path.read_bytes() for path in trained.glob("generator.*")} == before
 
