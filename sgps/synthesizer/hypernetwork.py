@@ -61,7 +61,8 @@ class Hypernetwork(nn.Module):
         self.network = network
         self.normalise = InputNormalisation(config.architecture)
         self.plan = plan_weights(network.body)
-        self.generator = Generator(config, self.plan, network.body, tap_layout(network))
+        self.layout = tap_layout(network)
+        self.generator = Generator(config, self.plan, network.body, self.layout)
         self._query_pass: Callable[[dict[str, Tensor], Tensor], tuple[Tensor, ...]] = self._run
 
     @classmethod

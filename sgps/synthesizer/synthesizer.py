@@ -29,7 +29,6 @@ from sgps.synthesizer.known_classes import (
 )
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
-from sgps.synthesizer.tapped_network import tap_widths
 from sgps.synthesizer.task import ClassSupport, Task
 
 DEFAULT_TEXT_ENCODER = "minilm"
@@ -93,7 +92,7 @@ class Synthesizer:
         hypernetwork, description = load_generator(folder, allow_downloads=allow_downloads)
         known = KnownClasses.load(folder, description["tensors_sha256"])
         if known is not None:
-            known.require_width(sum(tap_widths(hypernetwork.network)))
+            known.require_width(sum(hypernetwork.layout.widths))
         return cls(
             hypernetwork,
             name=description["name"],

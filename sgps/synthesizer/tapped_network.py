@@ -218,11 +218,6 @@ def tap_layout(network: TappedNetwork, resolution: int = 64) -> TapLayout:
     return TapLayout(tuple(int(output.shape[1]) for output in outputs), network.centre_of)
 
 
-def tap_widths(network: TappedNetwork) -> tuple[int, ...]:
-    """Feature width D_t of each tap."""
-    return tap_layout(network).widths
-
-
 class InputNormalisation(nn.Module):
     """Turn uint8 RGB images into the target network's input range.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sgps.evaluation.features import VIEWS, TapBank, view_of
-from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network, tap_widths
+from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network, tap_layout
 
 ARCHITECTURE = "test_efficientnet"
 
@@ -56,7 +56,7 @@ def test_they_are_those_of_the_network(bank, network, pool, view):
     rows = np.array([7, 3, 38, 3])
     taps = bank.taps(pool, rows, view)
     expected = features(network, view_of(pool[rows], view))
-    assert bank.widths == tap_widths(network) == tuple(tap.shape[1] for tap in expected)
+    assert bank.widths == tap_layout(network).widths == tuple(tap.shape[1] for tap in expected)
     assert all(tap.dtype == np.float64 for tap in taps)
     for tap, wanted in zip(taps, expected, strict=True):
         np.testing.assert_allclose(tap, wanted, atol=1e-5, rtol=1e-4)

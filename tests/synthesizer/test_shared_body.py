@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sgps.synthesizer import ClassSupport, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head import LinearHead, SupportLabels, solve_head
-from sgps.synthesizer.tapped_network import tap_widths
+from sgps.synthesizer.tapped_network import tap_layout
 from sgps.synthesizer.weight_plan import Rule
 
 from .conftest import RESOLUTION, build_hypernetwork
@@ -28,7 +28,7 @@ def exact() -> Hypernetwork:
 
 @pytest.fixture(scope="module")
 def widths(exact: Hypernetwork) -> tuple[int, ...]:
-    return tap_widths(exact.network)
+    return tap_layout(exact.network).widths
 
 
 def random_images(count: int, seed: int = 0) -> torch.Tensor:

@@ -17,7 +17,6 @@ from sgps.synthesizer.tapped_network import (
     images_at_once,
     spatial_moments,
     tap_layout,
-    tap_widths,
 )
 
 
@@ -65,7 +64,7 @@ def test_centre_taps_come_first_and_leave_the_plain_ones_as_they_are() -> None:
         assert 2 * tap.shape[1] == taps[place].shape[1]
     layout = tap_layout(centred)
     assert layout.widths == tuple(tap.shape[1] for tap in taps)
-    assert layout.plain_widths == tap_widths(plain)
+    assert layout.plain_widths == tap_layout(plain).widths
 
 
 def test_a_network_without_centre_taps_is_its_own_plain_form() -> None:
