@@ -21,7 +21,7 @@ from sgps.evaluation.banked_synthesis import WHOLE, BankedSynthesis, Part
 from sgps.evaluation.bases import META, PUBLIC, benchmark_bases
 from sgps.evaluation.suite_run import run_suite
 from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.head import HeadParameters
+from sgps.synthesizer.head_parameters import HeadParameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

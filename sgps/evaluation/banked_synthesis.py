@@ -26,7 +26,8 @@ from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
 from sgps.evaluation.metrics import Ints
 from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.head import HeadParameters, LinearHead, solve_head
+from sgps.synthesizer.head import LinearHead, solve_head
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.known_classes import Resemblance, resemblance_of
 from sgps.synthesizer.scoring import familiarity
 from sgps.synthesizer.support_labels import SupportLabels
@@ -69,7 +70,7 @@ def _without_whitening(parameters: HeadParameters) -> HeadParameters:
 
 
 def _without_evidence(parameters: HeadParameters) -> HeadParameters:
-    return replace(parameters, temperature_evidence=False)
+    return replace(parameters, temperature_evidence=False, within_spread_K=None)
 
 
 def _trusting_texts(parameters: HeadParameters) -> HeadParameters:

@@ -17,8 +17,8 @@ from sgps.synthesizer.sealed import SealedContent, digest_tensors, read_sealed, 
 
 GENERATOR_FORMAT = "sgps-generator-1"
 GENERATOR_STEM = "generator"
-_BEFORE_CENTRE_TAPS = {"centre_widths": ()}
-"""What a generator did that was written before its head read centre taps."""
+_BEFORE_IT_WAS_RECORDED = {"centre_widths": (), "separation_taps": 0}
+"""What a generator did that was written before its head read centre taps, or separation."""
 _SHIPPED = Path(__file__).parent / "generators"
 
 
@@ -63,7 +63,7 @@ def load_generator(
     """
     content = read_sealed(folder, GENERATOR_STEM, file_format=GENERATOR_FORMAT)
     known = {field.name for field in fields(GeneratorConfig)}
-    recorded = {**_BEFORE_CENTRE_TAPS, **content.description["config"]}
+    recorded = {**_BEFORE_IT_WAS_RECORDED, **content.description["config"]}
     values = {key: _frozen(value) for key, value in recorded.items()}
     config = GeneratorConfig(**{key: value for key, value in values.items() if key in known})
     hypernetwork = Hypernetwork.create(

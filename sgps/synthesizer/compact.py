@@ -13,7 +13,7 @@ from torch import Tensor
 from sgps.errors import InputError, IntegrityError
 from sgps.synthesizer.classifier import BESIDE, CODES, SynthesizedClassifier
 from sgps.synthesizer.generator import GeneratedCodes
-from sgps.synthesizer.head import HeadParameters
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sgps.synthesizer.generator_config import GeneratorConfig
-from sgps.synthesizer.head import HeadParameters
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.head_priors import HeadPriors, centred_texts
 from sgps.synthesizer.tapped_network import TapLayout
 from sgps.synthesizer.task_encoder import SupportTokens, TaskEncoder, count_features

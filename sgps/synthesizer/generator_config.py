@@ -34,7 +34,11 @@ class GeneratorConfig:
     unit_rows: whether the head divides its feature rows by their norm.
     initial_ridge: ridge strength before training, relative to unit feature rows.
     initial_temperature: factor from ridge scores to logits before training.
-    temperature: factor at synthesis, without task codes, before a task's own evidence moves it.
+    temperature: factor at synthesis, without task codes, in a task of typical separation, before
+        its own evidence moves it.
+    separation_taps: K, how many of the last plain taps separation is told by
+        (:mod:`sgps.synthesizer.temperature`); with 0 every task has the same temperature before
+        evidence.
     """
 
     architecture: str = "tf_efficientnet_lite0"
@@ -57,4 +61,5 @@ class GeneratorConfig:
     unit_rows: bool = True
     initial_ridge: float = 0.3
     initial_temperature: float = 8.0
-    temperature: float = 5.0
+    temperature: float = 7.0
+    separation_taps: int = 3

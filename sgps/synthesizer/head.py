@@ -12,73 +12,15 @@ import torch
 from torch import Tensor
 
 from sgps.synthesizer.centre_pooling import object_centredness, spread
-from sgps.synthesizer.head_evidence import (
-    leave_one_out_scores,
-    temperature_by_evidence,
-    text_strength,
-)
+from sgps.synthesizer.head_parameters import SMALLEST_PENALTY, HeadParameters
+from sgps.synthesizer.leave_one_out import SupportGrams
 from sgps.synthesizer.support_labels import SupportLabels
-
-SMALLEST_PENALTY = 1e-9
-"""Of the ridge, so that images which are all alike still have a solution."""
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """A symmetric map that shrinks the directions in which images of one class differ.
-
-    ``x - sum_r share_r (x . basis_r) basis_r``; shares of 0 change nothing.
-
-    Attributes
-    ----------
-    basis_RD: orthonormal directions; rows of zeros where fewer are known.
-    shares_R: how much of each direction is taken away, in [0, 1).
-    """
-
-    basis_RD: Tensor
-    shares_R: Tensor
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Map rows (..., D)."""
-        return rows - ((rows @ self.basis_RD.T) * self.shares_R) @ self.basis_RD
-
-
-@dataclass(frozen=True)
-class HeadParameters:
-    """What the generator says of the head.
-
-    Attributes
-    ----------
-    log_tap_weights_T: weight of each tap, log scale.
-    log_ridge: ridge strength relative to unit-norm features, log scale; scalar.
-    log_temperature: factor from ridge scores to logits, log scale; scalar.
-    text_weights_ND: prior mean of the linear layer, from the class texts; zero where absent.
-    whitening: of the within-class covariance of meta-training; None leaves the rows as they are.
-    temperature_evidence: whether the temperature moves from `log_temperature` to what the support
-        says when each image is left out in turn; needs two images of a class.
-    text_evidence: whether the text weights are taken back as far as the support contradicts them.
-    centre_of: for each centre tap, which come first, the place of its block's plain tap; they count
-        as far as :func:`sgps.synthesizer.centre_pooling.object_centredness` says.
-    """
-
-    log_tap_weights_T: Tensor
-    log_ridge: Tensor
-    log_temperature: Tensor
-    text_weights_ND: Tensor
-    whitening: Whitening | None = None
-    temperature_evidence: bool = False
-    text_evidence: bool = False
-    centre_of: tuple[int, ...] = ()
-
-    def tap_weights(self, centredness: Tensor | None) -> Tensor:
-        """Weight of each tap, (..., T), in tasks that are as object-centred as this (...)."""
-        weights_T = self.log_tap_weights_T.exp()
-        if centredness is None:
-            return weights_T
-        numbers_T = torch.arange(len(weights_T), device=weights_T.device)
-        return torch.where(
-            numbers_T < len(self.centre_of), weights_T * centredness.unsqueeze(-1), weights_T
-        )
+from sgps.synthesizer.temperature import (
+    log_temperature_by_evidence,
+    log_temperature_by_separation,
+    prior_spread,
+)
+from sgps.synthesizer.text_evidence import text_strength
 
 
 @dataclass(frozen=True)
@@ -172,14 +114,26 @@ def solve_head(
         prior_ND, prior_SN = strength * prior_ND, strength * prior_SN
     dual_SN = torch.linalg.solve(kernel_SS, targets_SN - prior_SN)
     weight_ND = prior_ND + whiten(dual_SN.T @ white_SD)
-    log_temperature = parameters.log_temperature
-    if parameters.temperature_evidence:
-        left_out_SN = leave_one_out_scores(kernel_SS, dual_SN, targets_SN)
-        log_temperature = temperature_by_evidence(left_out_SN, labels, log_temperature)
-    temperature = log_temperature.exp()
+    temperature = _log_temperature(support_taps, labels, parameters, unit_rows=unit_rows).exp()
     return LinearHead(
         centre_D, scale_D, weight_ND * temperature, unsolved.bias_N, unit_rows, temperature
     )
+
+
+def _log_temperature(
+    support_taps: tuple[Tensor, ...],
+    labels: SupportLabels,
+    parameters: HeadParameters,
+    *,
+    unit_rows: bool,
+) -> Tensor:
+    log_temperature = log_temperature_by_separation(support_taps, labels, parameters)
+    if not parameters.temperature_evidence or not bool((labels.shots_N > 1).any()):
+        return log_temperature
+    grams = SupportGrams.of(support_taps, parameters)
+    left_out_SN = grams.scores_of_left_out(labels, parameters, unit_rows=unit_rows)
+    spread = prior_spread(parameters)
+    return log_temperature_by_evidence(left_out_SN, labels, log_temperature, spread)
 
 
 def _unchanged(rows: Tensor) -> Tensor:

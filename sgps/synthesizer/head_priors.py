@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from sgps.synthesizer.generator_config import GeneratorConfig
-from sgps.synthesizer.head import HeadParameters, Whitening, unit_rows_of_domain
+from sgps.synthesizer.head import unit_rows_of_domain
+from sgps.synthesizer.head_parameters import HeadParameters, Whitening
 from sgps.synthesizer.tapped_network import TapLayout
 
 
@@ -50,6 +51,7 @@ class HeadPriors(nn.Module):
     shares_R: Tensor
     text_down_FK: Tensor
     text_up_KD: Tensor
+    within_spread_K: Tensor
 
     def __init__(self, config: GeneratorConfig, layout: TapLayout) -> None:
         super().__init__()
@@ -60,6 +62,9 @@ class HeadPriors(nn.Module):
         self.register_buffer("shares_R", torch.zeros(config.whitening_rank))
         self.register_buffer("text_down_FK", torch.zeros(config.text_width, rank))
         self.register_buffer("text_up_KD", torch.zeros(rank, width))
+        deep = min(config.separation_taps, len(layout.plain_widths))
+        if deep:
+            self.register_buffer("within_spread_K", torch.zeros(deep))
         self.log_tap_weights_T = nn.Parameter(
             torch.tensor(config.initial_tap_weights).log(), requires_grad=False
         )
@@ -77,7 +82,13 @@ class HeadPriors(nn.Module):
             whitening=Whitening(self.basis_RD, self.shares_R),
             temperature_evidence=True,
             text_evidence=True,
+            within_spread_K=self._known_spread(),
         )
+
+    def _known_spread(self) -> Tensor | None:
+        if not self.config.separation_taps or not bool((self.within_spread_K > 0).all()):
+            return None
+        return self.within_spread_K
 
     def plain(self) -> HeadParameters:
         """Parameters of the head over plain taps alone, without the fitted priors.
@@ -114,15 +125,25 @@ class HeadPriors(nn.Module):
         texts: list[Tensor] = []
         for domain in domains:
             rows_ID = unit_rows_of_domain(domain.taps, self._on_all_taps())
-            means_CD = _class_means(rows_ID, domain.class_I, len(domain.texts_CF))
+            means_CD = _class_means(rows_ID, domain)
             within.append(rows_ID - means_CD[domain.class_I])
             present = domain.texts_CF.abs().sum(dim=1) > 0
             if int(present.sum()) > 1:
                 means.append(means_CD[present] - means_CD[present].mean(dim=0))
                 texts.append(centred_texts(domain.texts_CF[present]))
         self._fit_whitening(torch.cat(within))
+        if self.config.separation_taps:
+            self._fit_within_spread(domains)
         if texts:
             self._fit_text_map(torch.cat(texts), torch.cat(means))
+
+    def _fit_within_spread(self, domains: Sequence[DomainFeatures]) -> None:
+        for place, spread in enumerate(self.within_spread_K, start=-len(self.within_spread_K)):
+            squares = [
+                _from_class_mean(domain.taps[place], domain).square().sum(dim=1)
+                for domain in domains
+            ]
+            spread.copy_(torch.cat(squares).mean())
 
     def _fit_whitening(self, residuals_ID: Tensor) -> None:
         rank, width = self.config.whitening_rank, residuals_ID.shape[1]
@@ -160,7 +181,12 @@ def _principal_directions(rows_ID: Tensor) -> tuple[Tensor, Tensor]:
     return values_D, vectors_DD.T
 
 
-def _class_means(rows_ID: Tensor, class_I: Tensor, classes: int) -> Tensor:
-    sums_CD = rows_ID.new_zeros(classes, rows_ID.shape[1]).index_add_(0, class_I, rows_ID)
-    counts_C = torch.bincount(class_I, minlength=classes).clamp_min(1)
+def _class_means(rows_ID: Tensor, domain: DomainFeatures) -> Tensor:
+    classes = len(domain.texts_CF)
+    sums_CD = rows_ID.new_zeros(classes, rows_ID.shape[1]).index_add_(0, domain.class_I, rows_ID)
+    counts_C = torch.bincount(domain.class_I, minlength=classes).clamp_min(1)
     return sums_CD / counts_C.unsqueeze(1)
+
+
+def _from_class_mean(rows_ID: Tensor, domain: DomainFeatures) -> Tensor:
+    return rows_ID - _class_means(rows_ID, domain)[domain.class_I]

@@ -13,14 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgps.synthesizer.head import HeadParameters, LinearHead
+from sgps.synthesizer.head import LinearHead
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.hypernetwork import Hypernetwork
-from sgps.synthesizer.leave_one_out import SupportGrams
+from sgps.synthesizer.leave_one_out import SupportGrams, batches_to_leave_out
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.synthesizer.task import Task, pixel_digest
-
-_LARGEST_BATCH = 2**22
-"""Inner products that are at hand at once: 16 MB in single precision."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,7 @@ def support_influence(
 ) -> SupportInfluence:
     """Leave each support image out in turn and solve the head again from the others.
 
-    Unlike the scores behind the temperature, which hold the centre and scale of the features, the
-    head is solved whole; only its temperature stays that of the head with every image, so that
+    The head is solved whole; only its temperature stays that of the head with every image, so that
     probabilities compare. A class left empty is known by its text alone. Where the others are all
     of one class, no classifier could be made without the image, and every class is as likely.
 
@@ -100,7 +97,7 @@ def support_influence(
     numbers_S = torch.arange(len(complete_SN), device=complete_SN.device)
     own: list[Tensor] = []
     influence: list[Tensor] = []
-    for out_L in torch.split(numbers_S, max(1, _LARGEST_BATCH // len(numbers_S) ** 2)):
+    for out_L in batches_to_leave_out(labels):
         every_LSN = grams.scores_without(out_L, labels, parameters, unit_rows=head.unit_rows)
         own.append(every_LSN[numbers_S[: len(out_L)], out_L])
         moved_LS = ((temperature * every_LSN).softmax(dim=2) - complete_SN).abs().mean(dim=2)

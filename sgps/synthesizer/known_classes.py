@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from sgps.errors import IntegrityError
-from sgps.synthesizer.head import LinearHead, Whitening
+from sgps.synthesizer.head import LinearHead
+from sgps.synthesizer.head_parameters import Whitening
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 from sgps.synthesizer.support_labels import SupportLabels
 

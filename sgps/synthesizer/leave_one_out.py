@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from sgps.synthesizer.centre_pooling import centredness_of_spreads, middles_and_means
-from sgps.synthesizer.head import SMALLEST_PENALTY, HeadParameters
-from sgps.synthesizer.head_evidence import text_strength
+from sgps.synthesizer.head_parameters import SMALLEST_PENALTY, HeadParameters
 from sgps.synthesizer.support_labels import SupportLabels
+from sgps.synthesizer.text_evidence import text_strength
+
+_LARGEST_BATCH = 2**22
+"""Inner products that are at hand at once: 16 MB in single precision."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,16 @@ class SupportGrams:
         alone_L = _classes_left(out_L, labels) < 2
         return scores_LSN.masked_fill(alone_L[:, None, None], 0.0)
 
+    def scores_of_left_out(
+        self, labels: SupportLabels, parameters: HeadParameters, *, unit_rows: bool
+    ) -> Tensor:
+        """Scores (S, N) of each image by the head made without it, as in :meth:`scores_without`."""
+        own = []
+        for out_L in batches_to_leave_out(labels):
+            scores_LSN = self.scores_without(out_L, labels, parameters, unit_rows=unit_rows)
+            own.append(scores_LSN[torch.arange(len(out_L), device=out_L.device), out_L])
+        return torch.cat(own)
+
     def _rows(
         self, share_LS: Tensor, parameters: HeadParameters, *, unit_rows: bool
     ) -> tuple[Tensor, Tensor]:
@@ -116,6 +129,12 @@ class SupportGrams:
         return centredness_of_spreads(
             _spreads(self.apart_BSS, share_LS), _spreads(self.means_BSS, share_LS)
         )
+
+
+def batches_to_leave_out(labels: SupportLabels) -> tuple[Tensor, ...]:
+    """The numbers of all S images, in parts small enough to be left out at once."""
+    numbers_S = torch.arange(len(labels.class_S), device=labels.class_S.device)
+    return torch.split(numbers_S, max(1, _LARGEST_BATCH // len(numbers_S) ** 2))
 
 
 def _all_but(out_L: Tensor, images: int) -> Tensor:

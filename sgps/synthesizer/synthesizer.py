@@ -30,6 +30,7 @@ from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.synthesizer.task import ClassSupport, Task
+from sgps.synthesizer.temperature import log_temperature_by_separation, separation
 
 DEFAULT_TEXT_ENCODER = "minilm"
 
@@ -191,7 +192,10 @@ class Synthesizer:
             "object_centredness": _centredness(synthesis, labels),
             "ridge": float(codes.head.log_ridge.exp()),
             "temperature": _number(synthesis.head.temperature),
-            "temperature_before_evidence": float(codes.head.log_temperature.exp()),
+            "separation": _separation(synthesis, labels),
+            "temperature_before_evidence": float(
+                log_temperature_by_separation(synthesis.support_taps, labels, codes.head).exp()
+            ),
             "text_prior_norm": float(codes.head.text_weights_ND.norm()),
             "share_of_deltas": float(codes.gates_L.mean()),
             "statistics_mixing_mean": float(codes.mixing_L.mean()),
@@ -215,6 +219,14 @@ def _centredness(synthesis: Synthesis, labels: SupportLabels) -> float | None:
     if not centre_of:
         return None
     return float(object_centredness(synthesis.support_taps, labels.weights_S, centre_of))
+
+
+def _separation(synthesis: Synthesis, labels: SupportLabels) -> float | None:
+    """How far the task's classes lie apart; None where nothing asks for it."""
+    within_spread_K = synthesis.codes.head.within_spread_K
+    if within_spread_K is None:
+        return None
+    return float(separation(synthesis.support_taps, labels, within_spread_K))
 
 
 def _number(value: Tensor | None) -> float | None:

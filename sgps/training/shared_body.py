@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgps.synthesizer.head import HeadParameters, solve_head
+from sgps.synthesizer.head import solve_head
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.support_labels import SupportLabels
 
 

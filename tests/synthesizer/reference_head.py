@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
-from sgps.synthesizer.head import HeadParameters
-from sgps.synthesizer.head_evidence import DISCOUNT, EVIDENCE_WEIGHT, PRIOR_SPREAD, TEXT_TRUST
+from sgps.synthesizer.head_parameters import HeadParameters
+from sgps.synthesizer.temperature import DOUBT, EVIDENCE_WEIGHT, MARKUP, SLOPE, prior_spread
+from sgps.synthesizer.text_evidence import TEXT_TRUST
 
 Floats = np.ndarray
 
@@ -21,8 +23,39 @@ def reference_logits(
     unit_rows: bool = True,
 ) -> Floats:
     """Logits (Q, N) of taps (Q, D_t) by the head of a support with taps (S, D_t)."""
-    ways, images = class_S.max() + 1, len(class_S)
-    weights_S = 1 / (ways * np.bincount(class_S)[class_S])
+    ways = int(class_S.max()) + 1
+
+    def scores(kept_S: np.ndarray, query_taps: Sequence[Floats]) -> Floats:
+        kept = [tap[kept_S] for tap in support_taps]
+        return _scores(kept, class_S[kept_S], ways, query_taps, parameters, unit_rows=unit_rows)
+
+    numbers_S = np.arange(len(class_S))
+    log_temperature = reference_log_temperature_before(support_taps, class_S, parameters)
+    if parameters.temperature_evidence and np.bincount(class_S).max() > 1:
+        left_out_SN = np.concatenate(
+            [
+                scores(np.delete(numbers_S, place), [tap[[place]] for tap in support_taps])
+                for place in numbers_S
+            ]
+        )
+        log_temperature = reference_log_temperature(
+            left_out_SN, class_S, log_temperature, prior_spread(parameters)
+        )
+    return np.exp(log_temperature) * scores(numbers_S, query_taps)
+
+
+def _scores(
+    support_taps: Sequence[Floats],
+    class_S: np.ndarray,
+    ways: int,
+    query_taps: Sequence[Floats],
+    parameters: HeadParameters,
+    *,
+    unit_rows: bool,
+) -> Floats:
+    """Scores (Q, N) before the temperature; classes may be without an image."""
+    shots_N = np.bincount(class_S, minlength=ways)
+    weights_S = 1 / ((shots_N > 0).sum() * shots_N[class_S])
     rows_SD, rows_QD = (
         standardised(support_taps, weights_S, taps, parameters, unit_rows=unit_rows)
         for taps in (support_taps, query_taps)
@@ -31,29 +64,15 @@ def reference_logits(
     white_SD, white_QD = rows_SD @ shrink_DD, rows_QD @ shrink_DD
     prior_ND = np.broadcast_to(parameters.text_weights_ND.numpy(), (ways, rows_SD.shape[1]))
     targets_SN = np.eye(ways)[class_S] - 1 / ways
-    penalty_S = np.exp(float(parameters.log_ridge)) / (weights_S * images)
+    penalty_S = np.exp(float(parameters.log_ridge)) / (weights_S * len(class_S))
     if parameters.whitening is not None:
         penalty_S = penalty_S * (white_SD**2).sum(axis=1).mean()
     if parameters.text_evidence:
         prior_ND = prior_ND * reference_text_strength(
             rows_SD @ prior_ND.T, targets_SN, white_SD @ white_SD.T + np.diag(penalty_S)
         )
-
-    def scores(kept_S: np.ndarray, plain_D: Floats, white_D: Floats) -> Floats:
-        rest_SN = (targets_SN - rows_SD @ prior_ND.T)[kept_S]
-        answer_DN = ridge_by_least_squares(white_SD[kept_S], rest_SN, penalty_S[kept_S])
-        return plain_D @ prior_ND.T + white_D @ answer_DN
-
-    log_temperature = float(parameters.log_temperature)
-    if parameters.temperature_evidence:
-        left_out_SN = np.stack(
-            [
-                scores(np.delete(np.arange(images), place), rows_SD[place], white_SD[place])
-                for place in range(images)
-            ]
-        )
-        log_temperature = reference_log_temperature(left_out_SN, class_S, log_temperature)
-    return np.exp(log_temperature) * scores(np.arange(images), rows_QD, white_QD)
+    answer_DN = ridge_by_least_squares(white_SD, targets_SN - rows_SD @ prior_ND.T, penalty_S)
+    return rows_QD @ prior_ND.T + white_QD @ answer_DN
 
 
 def standardised(
@@ -122,8 +141,37 @@ def reference_text_strength(prior_SN: Floats, targets_SN: Floats, covariance_SS:
     return float(np.clip(np.linalg.lstsq(regressor[:, None], answer, rcond=None)[0][0], 0.0, 1.0))
 
 
-def reference_log_temperature(left_out_SN: Floats, class_S: np.ndarray, log_prior: float) -> float:
-    """Posterior mean of the log temperature over a grid, less the discount."""
+def reference_separation(
+    support_taps: Sequence[Floats], class_S: np.ndarray, within_spread_K: Floats
+) -> float:
+    """Pair by pair: half the square distance of images of two classes, each two classes alike."""
+    logs = []
+    for tap_SD, within in zip(support_taps[-len(within_spread_K) :], within_spread_K, strict=True):
+        apart = [
+            np.mean([((a - b) ** 2).sum() / 2 for a in tap_SD[class_S == one]
+                     for b in tap_SD[class_S == other]])
+            for one, other in combinations(np.unique(class_S), 2)
+        ]  # fmt: skip
+        logs.append(np.log(np.mean(apart) / within))
+    return float(np.mean(logs))
+
+
+def reference_log_temperature_before(
+    support_taps: Sequence[Floats], class_S: np.ndarray, parameters: HeadParameters
+) -> float:
+    """A line through the separation, flatter for few images, flat beyond 0 and 1."""
+    log_temperature = float(parameters.log_temperature)
+    if parameters.within_spread_K is None:
+        return log_temperature
+    within_spread_K = parameters.within_spread_K.numpy()
+    seen = np.clip(reference_separation(support_taps, class_S, within_spread_K), 0, 1)
+    return float(log_temperature + SLOPE * (seen - 0.5) / (1 + DOUBT / len(class_S)))
+
+
+def reference_log_temperature(
+    left_out_SN: Floats, class_S: np.ndarray, log_prior: float, spread: float
+) -> float:
+    """Posterior mean of the log temperature over a grid, and the markup."""
     counted = [image for image, number in enumerate(class_S) if (class_S == number).sum() > 1]
     if not counted:
         return log_prior
@@ -134,6 +182,6 @@ def reference_log_temperature(left_out_SN: Floats, class_S: np.ndarray, log_prio
         for image in counted:
             scores_N = np.exp(log_temperature) * left_out_SN[image]
             loss += np.log(np.exp(scores_N).sum()) - scores_N[class_S[image]]
-        off = (log_temperature - log_prior) / PRIOR_SPREAD
+        off = (log_temperature - log_prior) / spread
         evidence.append(np.exp(-EVIDENCE_WEIGHT * loss - off**2 / 2))
-    return float(np.average(grid, weights=evidence)) - DISCOUNT
+    return float(np.average(grid, weights=evidence)) + MARKUP

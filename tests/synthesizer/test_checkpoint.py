@@ -52,11 +52,12 @@ def test_the_fitted_priors_are_kept(shared: Hypernetwork, tmp_path: Path) -> Non
     )
 
 
-def test_one_written_before_there_were_centre_taps(tmp_path: Path) -> None:
+def test_one_written_before_there_were_centre_taps_and_separation(tmp_path: Path) -> None:
     """Its head reads the plain taps alone, as it did when it was fitted."""
     torch.manual_seed(0)
     earlier = Hypernetwork.create(
-        GeneratorConfig(resolution=RESOLUTION, centre_widths=()), pretrained=False
+        GeneratorConfig(resolution=RESOLUTION, centre_widths=(), separation_taps=0),
+        pretrained=False,
     )
     description = {
         "name": "g",
@@ -65,7 +66,7 @@ def test_one_written_before_there_were_centre_taps(tmp_path: Path) -> None:
         "text_encoder": "minilm",
         "lineage": {},
     }
-    for name in ("centre_widths", "centre_weight"):
+    for name in ("centre_widths", "centre_weight", "separation_taps"):
         del description["config"][name]
     state = earlier.generator.state_dict()
     write_sealed(tmp_path, GENERATOR_STEM, state, description, file_format=GENERATOR_FORMAT)
@@ -73,7 +74,9 @@ def test_one_written_before_there_were_centre_taps(tmp_path: Path) -> None:
     loaded, _ = load_generator(tmp_path, pretrained=False)
     assert loaded.config == earlier.config
     assert loaded.network.centre_of == ()
-    assert loaded.generator.head_priors(torch.zeros(2, 384)).centre_of == ()
+    parameters = loaded.generator.head_priors(torch.zeros(2, 384))
+    assert parameters.centre_of == ()
+    assert parameters.within_spread_K is None
 
 
 def test_another_base_is_refused(trained: Hypernetwork, tmp_path: Path) -> None:

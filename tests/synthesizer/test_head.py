@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgps.synthesizer.head import (
-    HeadParameters,
-    Whitening,
-    fold_single_tap,
-    solve_head,
-    unit_rows_of_domain,
-)
+from sgps.synthesizer.head import fold_single_tap, solve_head, unit_rows_of_domain
+from sgps.synthesizer.head_parameters import HeadParameters, Whitening
 from sgps.synthesizer.support_labels import SupportLabels
 
 from .reference_head import (
@@ -47,6 +42,7 @@ def full_parameters(ways: int) -> HeadParameters:
         whitening=Whitening(basis_DR.T, torch.tensor([0.9, 0.5, 0.2], dtype=DOUBLE)),
         temperature_evidence=True,
         text_evidence=True,
+        within_spread_K=torch.tensor([4.0, 5.0], dtype=DOUBLE),
         centre_of=CENTRE_OF,
     )
 
@@ -180,7 +176,7 @@ def test_the_folded_whitening_equals_a_ridge_on_whitened_rows() -> None:
     nothing = torch.zeros(4, WIDTH, dtype=DOUBLE)
     parameters = replace(
         full_parameters(4), text_weights_ND=nothing, temperature_evidence=False,
-        log_temperature=torch.tensor(0.0, dtype=DOUBLE),
+        within_spread_K=None, log_temperature=torch.tensor(0.0, dtype=DOUBLE),
     )  # fmt: skip
     head = solve_head(support, labels, parameters, unit_rows=True)
     assert parameters.whitening is not None

@@ -180,6 +180,32 @@ def test_a_second_fit_forgets_the_first() -> None:
                ("basis_RD", "shares_R", "text_down_FK", "text_up_KD"))  # fmt: skip
 
 
+def test_the_spread_within_classes_is_that_of_the_plain_taps_over_all_images() -> None:
+    priors = build()
+    assert priors(torch.zeros(2, TEXT_WIDTH, dtype=DOUBLE)).within_spread_K is None
+    domains = [domain(4, 3, 20), domain(5, 4, 15)]
+    priors.fit(domains)
+    found = priors(torch.zeros(2, TEXT_WIDTH, dtype=DOUBLE)).within_spread_K
+    assert found is not None
+    expected = []
+    for place in (1, 2):
+        squares = []
+        for given_domain in domains:
+            rows, classes = given_domain.taps[place].numpy(), given_domain.class_I.numpy()
+            for number in np.unique(classes):
+                of_class = rows[classes == number]
+                squares += list(((of_class - of_class.mean(axis=0)) ** 2).sum(axis=1))
+        expected.append(np.mean(squares))
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
+def test_without_separation_taps_no_spread_is_kept() -> None:
+    priors = build(separation_taps=0)
+    priors.fit([domain(4, 3, 20)])
+    assert "within_spread_K" not in priors.state_dict()
+    assert priors(torch.zeros(2, TEXT_WIDTH, dtype=DOUBLE)).within_spread_K is None
+
+
 def test_the_body_is_trained_through_a_head_without_priors() -> None:
     priors = build(initial_temperature=8.0, temperature=5.0)
     priors.fit([domain(9, 4, 30)])

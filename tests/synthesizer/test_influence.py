@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sgps.synthesizer import ClassSupport, Hypernetwork, Task, influence
-from sgps.synthesizer.head import HeadParameters, LinearHead, Whitening, solve_head
+from sgps.synthesizer import ClassSupport, Hypernetwork, Task, leave_one_out
+from sgps.synthesizer.head import LinearHead, solve_head
+from sgps.synthesizer.head_parameters import HeadParameters, Whitening
 from sgps.synthesizer.influence import (
     SupportInfluence,
     influence_by_image,
@@ -77,7 +78,12 @@ def probabilities_without(
     """By brute force: the image removed, the head solved from the rest."""
     kept = [place for place in range(len(labels.class_S)) if place != image]
     rest = SupportLabels(labels.class_S[kept], labels.ways, DOUBLE)
-    fixed = replace(parameters, temperature_evidence=False, log_temperature=temperature.log())
+    fixed = replace(
+        parameters,
+        temperature_evidence=False,
+        within_spread_K=None,
+        log_temperature=temperature.log(),
+    )
     head = solve_head(tuple(tap[kept] for tap in taps), rest, fixed, unit_rows=unit_rows)
     return head.logits(taps).softmax(dim=1)
 
@@ -145,7 +151,7 @@ def test_a_few_images_at_once_tell_the_same_as_all(monkeypatch: pytest.MonkeyPat
     class_S = torch.tensor([0, 0, 1, 2, 2, 1, 0])
     taps, labels = random_taps(class_S, apart=1.0), SupportLabels(class_S, 3, DOUBLE)
     _, at_once = measure(taps, labels, full_parameters(3))
-    monkeypatch.setattr(influence, "_LARGEST_BATCH", 3 * len(class_S) ** 2)
+    monkeypatch.setattr(leave_one_out, "_LARGEST_BATCH", 3 * len(class_S) ** 2)
     _, in_parts = measure(taps, labels, full_parameters(3))
     torch.testing.assert_close(in_parts.scores_SN, at_once.scores_SN)
     torch.testing.assert_close(in_parts.influence_S, at_once.influence_S)

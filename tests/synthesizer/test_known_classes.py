@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sgps.synthesizer.head import HeadParameters, LinearHead, Whitening, solve_head
+from sgps.synthesizer.head import LinearHead, solve_head
+from sgps.synthesizer.head_parameters import HeadParameters, Whitening
 from sgps.synthesizer.known_classes import (
     KEPT_CLASSES,
     KnownClasses,

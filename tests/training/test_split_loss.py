@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgps.synthesizer.head import HeadParameters, solve_head
+from sgps.synthesizer.head import solve_head
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.training.shared_body import split_loss
 

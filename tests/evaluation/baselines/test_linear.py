@@ -6,7 +6,8 @@ from sklearn import linear_model
 
 from sgps.evaluation.baselines.linear import LogisticRegression, RidgeLast, RidgeTaps
 from sgps.evaluation.baselines.space import Support
-from sgps.synthesizer.head import HeadParameters, solve_head
+from sgps.synthesizer.head import solve_head
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.support_labels import SupportLabels
 
 
