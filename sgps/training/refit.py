@@ -92,7 +92,7 @@ def refit_head(
         lineage={
             **lineage,
             "config": config.record(),
-            "body_of": description["tensors_sha256"],
+            "body_of": lineage.get("body_of", description["tensors_sha256"]),
             "refit": dict(provenance or {}),
             "validated_on": {"role": run.validation_role, "scores": dict(scores.by_dataset)},
             "validation_accuracy": scores.accuracy,

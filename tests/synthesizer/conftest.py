@@ -41,10 +41,11 @@ def build_hypernetwork(
 
 
 def make_up_priors(priors: HeadPriors) -> None:
-    """Random directions, shares and a text map, in place of fitted ones."""
+    """Random directions, shares, spreads and a text map, in place of fitted ones."""
     rank, width = priors.basis_RD.shape
     priors.basis_RD.copy_(torch.linalg.qr(torch.randn(width, rank)).Q.T)
     priors.shares_R.uniform_(0.1, 0.9)
+    priors.within_spread_K.uniform_(200, 300)
     priors.text_down_FK.normal_()
     priors.text_up_KD.normal_(std=priors.text_up_KD.numel() ** -0.5)
 

@@ -14,6 +14,7 @@ from sgps.synthesizer import ClassSupport, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head import LinearHead, solve_head
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.synthesizer.tapped_network import tap_layout
+from sgps.synthesizer.temperature import log_temperature_by_separation
 from sgps.synthesizer.weight_plan import Rule
 
 from .conftest import RESOLUTION, build_hypernetwork
@@ -171,20 +172,24 @@ def test_the_order_of_the_classes_is_that_of_the_logits(
     torch.testing.assert_close(permuted, reference[:, order], atol=1e-9, rtol=0)
 
 
-def test_with_one_image_a_class_the_temperature_is_the_configured_one(
+def test_with_one_image_a_class_the_temperature_is_that_of_the_separation(
     exact: Hypernetwork, widths: tuple[int, ...]
 ) -> None:
     taps, texts = random_taps(widths, 3, seed=2), random_texts(3, DOUBLE)
+    given = exact.generator.head_priors(texts)
     parameters = replace(
-        exact.generator.head_priors(texts),
+        given,
         log_temperature=torch.tensor(0.0, dtype=DOUBLE),
         temperature_evidence=False,
+        within_spread_K=None,
     )
     labels = SupportLabels(torch.arange(3), 3, DOUBLE)
     with torch.no_grad():
         bare = solve_head(taps, labels, parameters, unit_rows=True)
     head = head_of(exact, taps, torch.arange(3), texts)
-    torch.testing.assert_close(head.weight_ND, exact.config.temperature * bare.weight_ND)
+    temperature = log_temperature_by_separation(taps, labels, given).exp()
+    assert float(temperature) != pytest.approx(exact.config.temperature)
+    torch.testing.assert_close(head.weight_ND, temperature * bare.weight_ND)
 
 
 def test_texts_move_the_head(exact: Hypernetwork, widths: tuple[int, ...]) -> None:

@@ -58,6 +58,13 @@ def test_it_is_what_training_keeps_of_the_same_body(
     assert lineage["config"] == config.record()
     assert lineage["episodes"] == trained_description["lineage"]["episodes"]
     assert lineage["validation_accuracy"] == scores.accuracy
+    torch.manual_seed(config.seed)
+    again, _ = refit_head(
+        tmp_path / "refitted", config, [phantoms], descriptions, tmp_path / "again"
+    )
+    _, twice = load(tmp_path / "again", config)
+    assert again == description["tensors_sha256"]
+    assert twice["lineage"]["body_of"] == trained_description["tensors_sha256"]
 
 
 def test_of_an_unmoved_body_it_is_what_training_fits(
