@@ -8,6 +8,7 @@ import torch
 
 from sgps.synthesizer import ClassSupport, GeneratorConfig, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head_priors import HeadPriors
+from sgps.synthesizer.support_labels import SupportLabels
 
 RESOLUTION = 64
 MakeTask = Callable[..., Task]
@@ -38,6 +39,12 @@ def build_hypernetwork(
             if not task_codes:
                 make_up_priors(hypernetwork.generator.head_priors)
     return hypernetwork.to(dtype) if dtype else hypernetwork
+
+
+def labelled(*shots: int) -> SupportLabels:
+    """Labels in float64: as many images of each class, one class after the other."""
+    numbers = torch.repeat_interleave(torch.tensor(shots))
+    return SupportLabels(numbers, len(shots), torch.float64)
 
 
 def make_up_priors(priors: HeadPriors) -> None:

@@ -14,11 +14,9 @@ from sgps.synthesizer.abstention import (
 )
 from sgps.synthesizer.support_labels import SupportLabels
 
+from .conftest import labelled
+
 DOUBLE = torch.float64
-
-
-def labelled(*shots: int) -> SupportLabels:
-    return SupportLabels(torch.repeat_interleave(torch.tensor(shots)), len(shots), DOUBLE)
 
 
 def scores_of(confidence_S: list[float], answers: list[int], ways: int = 2) -> torch.Tensor:

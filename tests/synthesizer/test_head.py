@@ -10,10 +10,8 @@ from sgps.synthesizer.head import fold_single_tap, solve_head, unit_rows_of_doma
 from sgps.synthesizer.head_parameters import HeadParameters, Whitening
 from sgps.synthesizer.support_labels import SupportLabels
 
-from .reference_head import (
-    reference_logits,
-    standardised,
-)
+from .conftest import labelled
+from .reference_head import reference_logits, standardised
 
 DOUBLE = torch.float64
 TAP_WIDTHS = (3, 2, 4, 6)
@@ -213,11 +211,6 @@ def test_the_whitening_is_symmetric_and_shrinks_its_directions_alone() -> None:
     free = torch.randn(WIDTH, dtype=DOUBLE)
     free = free - whitening.basis_RD.T @ (whitening.basis_RD @ free)
     torch.testing.assert_close(whitening(free), free)
-
-
-def labelled(*shots: int) -> SupportLabels:
-    numbers = torch.repeat_interleave(torch.tensor(shots))
-    return SupportLabels(numbers, len(shots), DOUBLE)
 
 
 @pytest.mark.parametrize("shots", [(1, 1, 1), (3, 1, 3)])

@@ -22,6 +22,7 @@ from sgps.synthesizer.temperature import (
     separation,
 )
 
+from .conftest import labelled
 from .reference_head import (
     reference_log_temperature,
     reference_log_temperature_before,
@@ -38,11 +39,6 @@ PARAMETERS = HeadParameters(
     text_weights_ND=torch.zeros(2, 9, dtype=DOUBLE),
     within_spread_K=WITHIN_K,
 )
-
-
-def labelled(*shots: int) -> SupportLabels:
-    numbers = torch.repeat_interleave(torch.tensor(shots))
-    return SupportLabels(numbers, len(shots), DOUBLE)
 
 
 def random_taps(labels: SupportLabels, seed: int = 0, apart: float = 1.0) -> tuple[Tensor, ...]:
