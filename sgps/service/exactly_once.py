@@ -17,7 +17,7 @@ from typing import Any
 from sgps.audit import OutboxRow, RequestState
 from sgps.errors import RequestError, StoreError
 from sgps.service._accepting import accept
-from sgps.service._content import content_digest, generator_digest
+from sgps.service._content import GeneratorDigests, content_digest
 from sgps.service._processing import LEASE_SECONDS, process_claimed
 from sgps.service._spool import SpooledRequest
 from sgps.service.identity import RequesterIdentity
@@ -95,6 +95,7 @@ def submit(
     ConflictError: the key belongs to a request with another content.
     QueueFullError: too many requests wait.
     UnknownNameError: there is no such generator.
+    IntegrityError: its description or its known classes cannot be read.
     StoreError: ledger or spool cannot be written; then nothing was accepted.
     """
     if identity is not None and identity.name != request.requester:
@@ -104,7 +105,9 @@ def submit(
     clock = StepClock(progress)
     checked = clock.time("check_request", lambda: check_request(request, workspace.settings))
     generator = (
-        synthesizer.generator_sha256 if synthesizer else generator_digest(workspace.settings)
+        GeneratorDigests.of_loaded(synthesizer)
+        if synthesizer
+        else GeneratorDigests.of_settings(workspace.settings)
     )
     support = clock.time("decode_support", lambda: decode_support(checked, workspace.settings))
     support = with_origins(support, origins or {})
@@ -121,7 +124,7 @@ def submit(
         key=key,
         content_sha256=digest,
         generator=workspace.settings.generator,
-        generator_sha256=generator,
+        generator_sha256=generator.tensors,
         seconds=clock.seconds,
     )
     row, created = clock.time("accept_request", lambda: accept(spooled, workspace))

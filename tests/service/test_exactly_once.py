@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import sqlite3
 import threading
@@ -27,6 +28,7 @@ from sgps.service.requests import SynthesisRequest
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
+from sgps.synthesizer.known_classes import KnownClasses
 
 WriteImage = Callable[..., Path]
 
@@ -75,6 +77,9 @@ def test_what_is_recorded_makes_another_request(
     assert len({one.request_id for one in sent}) == len(changes)
     other = submit(request_of_folder, workspace, generator, identity=RequesterIdentity("Bob"))
     assert other.request_id == sent[2].request_id
+    knowing = copy.copy(generator)
+    knowing.known_classes = KnownClasses(("drawn: a",), torch.ones(1, 3), "0" * 64)
+    assert submit(request_of_folder, workspace, knowing).created
 
 
 def test_two_requests_of_one_task_are_two_versions_of_the_same_weights(

@@ -11,6 +11,7 @@ import torch
 
 from sgps.datasets import StoredDataset
 from sgps.errors import InputError, IntegrityError, UnknownNameError
+from sgps.service._content import GeneratorDigests
 from sgps.service.promotion import current_folder, decide_and_promote
 from sgps.service.training import add_known_classes
 from sgps.settings import Settings
@@ -66,6 +67,21 @@ def test_one_that_knows_none_leaves_none_of_the_one_before(
     record = json.loads((current_folder(own) / "promotion.json").read_text())
     assert record["known_classes_sha256"] is None
     assert Synthesizer.load(current_folder(own), device="cpu").known_classes is None
+
+
+def test_what_a_generator_knows_decides_what_a_request_is_answered_with(
+    candidate: Path, untrained_generator: Path, tmp_path: Path
+) -> None:
+    """So a request that was answered before the classes were written is answered anew."""
+    digests = []
+    for folder in (untrained_generator, candidate):
+        found = GeneratorDigests.of_settings(Settings(home=tmp_path, generator=str(folder)))
+        assert found == GeneratorDigests.of_loaded(Synthesizer.load(folder, device="cpu"))
+        digests.append(found)
+    without, with_classes = digests
+    assert without.tensors == with_classes.tensors
+    assert without.known_classes is None
+    assert with_classes.known_classes is not None
 
 
 @pytest.mark.parametrize("damage", ["altered", "of another generator"])
