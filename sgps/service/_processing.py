@@ -14,6 +14,7 @@ from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameErr
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
 from sgps.registry.contents import open_contents
 from sgps.registry.finishing import finish_version
+from sgps.service._content import GeneratorDigests
 from sgps.service._file_digests import seal_files
 from sgps.service._spool import Spool, SpooledRequest
 from sgps.service.generator_documents import read_documents
@@ -143,14 +144,15 @@ class _Work:
         return self._spool.read(self._row.request_id)
 
     def _generator(self, spooled: SpooledRequest, given: Synthesizer | None) -> Synthesizer:
-        if given is not None and given.generator_sha256 == spooled.generator_sha256:
+        if given is not None and _is_the_one_of(spooled, given):
             return given
         wanted = override_settings(self._workspace.settings, generator=spooled.generator)
         loaded = load_synthesizer(wanted)
-        if loaded.generator_sha256 != spooled.generator_sha256:
+        if not _is_the_one_of(spooled, loaded):
             raise RequestError(
-                f"the generator {spooled.generator} is another one now",
-                expected=f"the digest {spooled.generator_sha256[:12]}",
+                f"the generator {spooled.generator}, or what it knows, is another one now",
+                expected=f"the digest {spooled.generator_sha256[:12]}"
+                f" and known classes {(spooled.known_classes_sha256 or 'none')[:12]}",
                 remedy="send the request again",
             )
         return loaded
@@ -259,3 +261,9 @@ class _Work:
                     remedy="check that the artifact store is one and the same for all processes",
                 )
             return seal_files(folder, key)
+
+
+def _is_the_one_of(spooled: SpooledRequest, synthesizer: Synthesizer) -> bool:
+    found = GeneratorDigests.of_loaded(synthesizer)
+    same_classes = spooled.known_classes_sha256 in ("", found.known_classes)
+    return found.tensors == spooled.generator_sha256 and same_classes

@@ -44,6 +44,8 @@ class SpooledRequest:
     content_sha256: digest of the content, see :func:`sgps.service._content.content_digest`.
     generator: name or path of the generator, as the settings had it.
     generator_sha256: digest of that generator's tensors.
+    known_classes_sha256: digest of the classes that it knew; None where it knew none, "" where that
+        was not kept.
     seconds: seconds of each step until it was spooled.
     files: per class, the images as PNG files; none until they were read back.
     """
@@ -59,6 +61,7 @@ class SpooledRequest:
     generator_sha256: str
     seconds: dict[str, float]
     files: tuple[tuple[bytes, ...], ...] = ()
+    known_classes_sha256: str | None = ""
 
 
 class Spool:
@@ -224,6 +227,7 @@ def _manifest(spooled: SpooledRequest) -> dict[str, Any]:
         "content_sha256": spooled.content_sha256,
         "generator": spooled.generator,
         "generator_sha256": spooled.generator_sha256,
+        "known_classes_sha256": spooled.known_classes_sha256,
         "seconds": spooled.seconds,
         "warnings": list(support.warnings),
         "checks": [check.to_dict() for check in support.checks],
@@ -268,6 +272,7 @@ def _spooled(manifest: dict[str, Any], folder: Path) -> SpooledRequest:
         identity=RequesterIdentity(**manifest["identity"]),
         seconds=dict(manifest["seconds"]),
         files=files,
+        known_classes_sha256=manifest.get("known_classes_sha256", ""),
     )
 
 

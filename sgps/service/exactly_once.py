@@ -125,6 +125,7 @@ def submit(
         content_sha256=digest,
         generator=workspace.settings.generator,
         generator_sha256=generator.tensors,
+        known_classes_sha256=generator.known_classes,
         seconds=clock.seconds,
     )
     row, created = clock.time("accept_request", lambda: accept(spooled, workspace))

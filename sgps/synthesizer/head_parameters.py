@@ -45,7 +45,7 @@ class HeadParameters:
     log_temperature: factor from ridge scores to logits, log scale; scalar.
     text_weights_ND: prior mean of the linear layer, from the class texts; zero where absent.
     whitening: of the within-class covariance of meta-training; None leaves the rows as they are.
-    temperature_evidence: whether the temperature moves from `log_temperature` to what the support
+    temperature_evidence: whether the temperature moves from where it starts to what the support
         says when each image is left out in turn; needs two images of a class.
     text_evidence: whether the text weights are taken back as far as the support contradicts them.
     within_spread_K: mean square distance of an image from its class in meta-training, for each of

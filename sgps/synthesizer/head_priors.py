@@ -1,8 +1,9 @@
-"""What meta-training knows of every head: a whitening and a map from text to weights, both fitted.
+"""What meta-training knows of every head: a whitening, a map from text to weights, a spread.
 
 Empirical Bayes in closed form, on classes of meta-training: the covariance within them says which
 directions of the features tell nothing of a class, and a ridge map from class texts to class means
-says where a described class is to be expected.
+says where a described class is to be expected. The spread within them is the unit in which a task
+measures how far apart its classes lie.
 
 Shapes: C classes, I images, D features, R directions, F text width.
 """
@@ -115,10 +116,11 @@ class HeadPriors(nn.Module):
 
     @torch.no_grad()
     def fit(self, domains: Sequence[DomainFeatures]) -> None:
-        """Fit whitening and text map to classes of meta-training, dataset by dataset.
+        """Fit whitening, text map and spread to classes of meta-training, dataset by dataset.
 
-        Every dataset's features are centred, scaled tap by tap and brought to unit rows as the head
-        does it with a support set; what is left are directions that mean the same everywhere.
+        For the first two every dataset's features are centred, scaled tap by tap and brought to
+        unit rows as the head does it with a support set; what is left are directions that mean the
+        same everywhere.
         """
         within: list[Tensor] = []
         means: list[Tensor] = []

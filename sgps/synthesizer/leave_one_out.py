@@ -59,7 +59,7 @@ class SupportGrams:
         """Scores (L, S, N) of every image by the heads made without image ``out_L[l]``, untempered.
 
         What :func:`sgps.synthesizer.head.solve_head` solves, in inner products alone; zero where
-        the other images are of one class.
+        the other images are of one class, or all alike.
         """
         kept_LK = _all_but(out_L, len(labels.class_S))
         weights_LK = _weights(kept_LK, labels).to(self.gram_TSS.dtype)
@@ -78,10 +78,11 @@ class SupportGrams:
         if parameters.text_evidence:
             strength_L11 = text_strength(kernel_LKK, prior_LKN, targets_LKN)[:, None, None]
             prior_LSN, prior_LKN = strength_L11 * prior_LSN, strength_L11 * prior_LKN
-        dual_LKN = torch.linalg.solve(kernel_LKK, targets_LKN - prior_LKN)
+        dual_LKN, singular_L = torch.linalg.solve_ex(kernel_LKK, targets_LKN - prior_LKN)
         scores_LSN: Tensor = prior_LSN + to_kept_LSK @ dual_LKN
-        alone_L = _classes_left(out_L, labels) < 2
-        return scores_LSN.masked_fill(alone_L[:, None, None], 0.0)
+        unsolved_L = (_classes_left(out_L, labels) < 2) | (singular_L != 0)
+        unsolved_L = unsolved_L | ~scores_LSN.isfinite().all(dim=2).all(dim=1)
+        return scores_LSN.masked_fill(unsolved_L[:, None, None], 0.0)
 
     def scores_of_left_out(
         self, labels: SupportLabels, parameters: HeadParameters, *, unit_rows: bool

@@ -19,10 +19,12 @@ def text_strength(kernel_SS: Tensor, prior_SN: Tensor, targets_SN: Tensor) -> Te
 
     The factor on the texts' scores of the support that explains the targets best (generalised least
     squares under the kernel with its ridge), drawn to 1 by a belief of weight ``TEXT_TRUST``. Texts
-    that agree with the images are taken whole, at one image a class too.
+    that agree with the images are taken whole, at one image a class too, and where images all alike
+    make the kernel singular.
     """
-    explained_SN = torch.linalg.solve(kernel_SS, prior_SN)
+    explained_SN, singular = torch.linalg.solve_ex(kernel_SS, prior_SN)
     agreement = (explained_SN * targets_SN).sum(dim=(-2, -1))
     size = (explained_SN * prior_SN).sum(dim=(-2, -1))
-    strength: Tensor = (agreement + TEXT_TRUST) / (size + TEXT_TRUST)
-    return strength.clamp(0.0, 1.0)
+    strength = ((agreement + TEXT_TRUST) / (size + TEXT_TRUST)).clamp(0.0, 1.0)
+    told = (singular == 0) & strength.isfinite()
+    return torch.where(told, strength, torch.ones_like(strength))

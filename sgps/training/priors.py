@@ -24,7 +24,7 @@ def fit_head_priors(
     images_a_class: int,
     seed: int,
 ) -> None:
-    """Fit whitening and text map of the generator to at most ``images_a_class`` images a class.
+    """Fit what the generator knows of every head to at most ``images_a_class`` images a class.
 
     Only classes of ``pools``, which are those of the training roles, are looked at.
     """

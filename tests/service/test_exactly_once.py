@@ -79,7 +79,11 @@ def test_what_is_recorded_makes_another_request(
     assert other.request_id == sent[2].request_id
     knowing = copy.copy(generator)
     knowing.known_classes = KnownClasses(("drawn: a",), torch.ones(1, 3), "0" * 64)
-    assert submit(request_of_folder, workspace, knowing).created
+    asked = submit(request_of_folder, workspace, knowing)
+    assert asked.created
+    refused = process(asked.request_id, workspace, generator)
+    assert refused.state is RequestState.FAILED
+    assert "or what it knows, is another one now" in refused.error
 
 
 def test_two_requests_of_one_task_are_two_versions_of_the_same_weights(

@@ -211,6 +211,39 @@ def test_images_all_alike_have_no_influence(whitened: bool) -> None:
     torch.testing.assert_close(found.influence_S, torch.zeros(4, dtype=DOUBLE))
 
 
+@pytest.mark.parametrize("shots", [(3, 1), (2, 2, 2, 2, 2), (4, 4, 4)])
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_one_image_are_borne_in_single_precision(
+    shots: tuple[int, ...], seed: int
+) -> None:
+    """Their inner products around the mean are rounding noise, which no ridge makes regular."""
+    class_S = torch.repeat_interleave(torch.tensor(shots))
+    random = torch.Generator().manual_seed(seed)
+    rows = [100 * torch.randn(1, width, generator=random) for width in TAP_WIDTHS]
+    copies = [row.repeat(len(class_S), 1) for row in rows]
+    if shots == (3, 1):
+        copies = [torch.cat([row[:3], torch.randn(1, row.shape[1])]) for row in copies]
+    parameters = full_parameters(len(shots))
+    whitening = parameters.whitening
+    assert whitening is not None
+    single = HeadParameters(
+        *(
+            getattr(parameters, name).float()
+            for name in ("log_tap_weights_T", "log_ridge", "log_temperature", "text_weights_ND")
+        ),
+        whitening=Whitening(whitening.basis_RD.float(), whitening.shares_R.float()),
+        temperature_evidence=True,
+        text_evidence=True,
+        within_spread_K=torch.tensor([4.0, 5.0]),
+        centre_of=CENTRE_OF,
+    )
+    labels = SupportLabels(class_S, len(shots))
+    head, found = measure(tuple(copies), labels, single)
+    assert head.temperature is not None
+    assert bool(head.temperature.isfinite())
+    assert bool(found.influence_S.isfinite().all())
+
+
 def test_single_precision_is_enough() -> None:
     class_S = torch.arange(3).repeat_interleave(3)
     taps = random_taps(class_S, apart=1.0)

@@ -86,6 +86,13 @@ def test_golden_separation_of_two_points() -> None:
     assert float(found) == pytest.approx(np.log(4.0))
 
 
+def test_labels_of_another_precision_do_not_matter() -> None:
+    labels = labelled(2, 1)
+    single = replace(labels, dtype=torch.float32)
+    taps = random_taps(labels)
+    assert torch.equal(separation(taps, single, WITHIN_K), separation(taps, labels, WITHIN_K))
+
+
 def test_classes_further_apart_are_told_with_more_confidence_within_bounds() -> None:
     labels = labelled(2, 2)
     known = [
