@@ -59,6 +59,17 @@ def full_parameters(ways: int, *, text: float = 0.2, whitened: bool = True) -> H
     )
 
 
+def in_single_precision(parameters: HeadParameters) -> HeadParameters:
+    whitening = parameters.whitening
+    assert whitening is not None
+    names = ("log_tap_weights_T", "log_ridge", "log_temperature", "text_weights_ND")
+    return replace(
+        parameters,
+        **{name: getattr(parameters, name).float() for name in names},
+        whitening=Whitening(whitening.basis_RD.float(), whitening.shares_R.float()),
+    )
+
+
 def measure(
     taps: Taps, labels: SupportLabels, parameters: HeadParameters, *, unit_rows: bool = True
 ) -> tuple[LinearHead, SupportInfluence]:
@@ -224,19 +235,7 @@ def test_copies_of_one_image_are_borne_in_single_precision(
     if shots == (3, 1):
         copies = [torch.cat([row[:3], torch.randn(1, row.shape[1])]) for row in copies]
     parameters = full_parameters(len(shots))
-    whitening = parameters.whitening
-    assert whitening is not None
-    single = HeadParameters(
-        *(
-            getattr(parameters, name).float()
-            for name in ("log_tap_weights_T", "log_ridge", "log_temperature", "text_weights_ND")
-        ),
-        whitening=Whitening(whitening.basis_RD.float(), whitening.shares_R.float()),
-        temperature_evidence=True,
-        text_evidence=True,
-        within_spread_K=torch.tensor([4.0, 5.0]),
-        centre_of=CENTRE_OF,
-    )
+    single = replace(in_single_precision(parameters), within_spread_K=torch.tensor([4.0, 5.0]))
     labels = SupportLabels(class_S, len(shots))
     head, found = measure(tuple(copies), labels, single)
     assert head.temperature is not None
@@ -249,18 +248,7 @@ def test_single_precision_is_enough() -> None:
     taps = random_taps(class_S, apart=1.0)
     parameters = full_parameters(3)
     _, found = measure(taps, SupportLabels(class_S, 3, DOUBLE), parameters)
-    whitening = parameters.whitening
-    assert whitening is not None
-    single = HeadParameters(
-        *(
-            getattr(parameters, name).float()
-            for name in ("log_tap_weights_T", "log_ridge", "log_temperature", "text_weights_ND")
-        ),
-        whitening=Whitening(whitening.basis_RD.float(), whitening.shares_R.float()),
-        temperature_evidence=True,
-        text_evidence=True,
-        centre_of=CENTRE_OF,
-    )
+    single = in_single_precision(parameters)
     _, rough = measure(tuple(tap.float() for tap in taps), SupportLabels(class_S, 3), single)
     torch.testing.assert_close(
         rough.probabilities_SN.double(), found.probabilities_SN, atol=1e-4, rtol=0
