@@ -38,8 +38,11 @@ export function lookUp(requestId) {
 // onStep is told the steps so far and what is done now. null once isWanted says no.
 export async function follow(answer, onStep, isWanted) {
   let wait = FIRST_PAUSE;
+  let told = 0;
   while (answer.state === "pending") {
+    await tellPassed(answer.steps, told, onStep);
     onStep(answer.steps, waitingText(answer));
+    told = answer.steps.length;
     await pause(answer.waiting_for ? PAUSE_WHILE_A_STORE_IS_DOWN : wait);
     const next = await again(answer, onStep, isWanted);
     if (!next) return null;
@@ -47,8 +50,18 @@ export async function follow(answer, onStep, isWanted) {
     answer = next;
   }
   if (answer.state === "failed") throw new ApiError(422, answer.error);
+  await tellPassed(answer.steps, told, onStep);
   onStep(answer.steps, "Done.");
   return answer;
+}
+
+// Steps that began and ended between two answers are told too, one after the other.
+async function tellPassed(steps, told, onStep) {
+  for (let count = told + 1; count <= steps.length; count += 1) {
+    const until = steps.slice(0, count);
+    onStep(until, waitingText({ steps: until }));
+    await pause(0);
+  }
 }
 
 async function again(answer, onStep, isWanted) {
