@@ -78,7 +78,8 @@ class SupportGrams:
         if parameters.text_evidence:
             strength_L11 = text_strength(kernel_LKK, prior_LKN, targets_LKN)[:, None, None]
             prior_LSN, prior_LKN = strength_L11 * prior_LSN, strength_L11 * prior_LKN
-        dual_LKN, singular_L = torch.linalg.solve_ex(kernel_LKK, targets_LKN - prior_LKN)
+        root_LKK, singular_L = torch.linalg.cholesky_ex(kernel_LKK)
+        dual_LKN = torch.cholesky_solve(targets_LKN - prior_LKN, root_LKK)
         scores_LSN: Tensor = prior_LSN + to_kept_LSK @ dual_LKN
         unsolved_L = (_classes_left(out_L, labels) < 2) | (singular_L != 0)
         unsolved_L = unsolved_L | ~scores_LSN.isfinite().all(dim=2).all(dim=1)

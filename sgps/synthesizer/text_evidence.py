@@ -22,7 +22,8 @@ def text_strength(kernel_SS: Tensor, prior_SN: Tensor, targets_SN: Tensor) -> Te
     that agree with the images are taken whole, at one image a class too, and where images all alike
     make the kernel singular.
     """
-    explained_SN, singular = torch.linalg.solve_ex(kernel_SS, prior_SN)
+    root_SS, singular = torch.linalg.cholesky_ex(kernel_SS)
+    explained_SN = torch.cholesky_solve(prior_SN, root_SS)
     agreement = (explained_SN * targets_SN).sum(dim=(-2, -1))
     size = (explained_SN * prior_SN).sum(dim=(-2, -1))
     strength = ((agreement + TEXT_TRUST) / (size + TEXT_TRUST)).clamp(0.0, 1.0)
