@@ -243,6 +243,17 @@ def test_copies_of_one_image_are_borne_in_single_precision(
     assert bool(found.influence_S.isfinite().all())
 
 
+def test_some_two_hundred_images_are_left_out_at_once() -> None:
+    """A batch of a hundred LU decompositions of this size hangs in the library."""
+    class_S = torch.arange(5).repeat_interleave(40)
+    parameters = in_single_precision(full_parameters(5))
+    taps = tuple(tap.float() for tap in random_taps(class_S, apart=1.0))
+    _, found = measure(taps, SupportLabels(class_S, 5), parameters)
+    assert bool(found.judged_S.all())
+    assert not torch.equal(found.scores_SN, torch.zeros_like(found.scores_SN))
+    assert bool(found.influence_S.isfinite().all())
+
+
 def test_single_precision_is_enough() -> None:
     class_S = torch.arange(3).repeat_interleave(3)
     taps = random_taps(class_S, apart=1.0)
