@@ -27,7 +27,8 @@ from sgps.datasets.licences import LicenceTable
 from sgps.errors import InputError, SgpsError
 from sgps.service.training import read_training_config
 from sgps.synthesizer.checkpoint import GENERATOR_FORMAT, GENERATOR_STEM
-from sgps.synthesizer.known_classes import KEPT_CLASSES, KnownClasses
+from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.resemblance import KEPT_CLASSES
 from sgps.synthesizer.sealed import read_sealed
 from sgps.training import MetaTrainingConfig
 from sgps.training.state import STATE_FORMAT

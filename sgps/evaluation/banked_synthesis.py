@@ -28,7 +28,7 @@ from sgps.evaluation.metrics import Ints
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.head import LinearHead, solve_head
 from sgps.synthesizer.head_parameters import HeadParameters
-from sgps.synthesizer.known_classes import Resemblance, resemblance_of
+from sgps.synthesizer.resemblance import Resemblance, resemblance_of
 from sgps.synthesizer.scoring import familiarity
 from sgps.synthesizer.support_labels import SupportLabels
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sgps.errors import InputError, IntegrityError
 from sgps.synthesizer.head import LinearHead, fold_single_tap
-from sgps.synthesizer.known_classes import Resemblance
+from sgps.synthesizer.resemblance import Resemblance
 from sgps.synthesizer.scoring import Assessment, Scorer, images_to_tensor
 from sgps.synthesizer.sealed import (
     digest_tensors,
@@ -34,14 +34,14 @@ from sgps.synthesizer.task import Pixels
 
 CLASSIFIER_FORMAT = "sgps-classifier-1"
 _STEM = "classifier"
-_HEAD_TENSORS = ("centre", "scale", "weight", "bias")
-_HEAD = "head."
+HEAD_TENSORS = ("centre", "scale", "weight", "bias")
+HEAD = "head."
 CODES = "codes."
 RESEMBLANCE = "resemblance."
 """What the names of those tensors begin with that a saved classifier has beside its weights."""
 BESIDE = (CODES, RESEMBLANCE)
-_NO_BODY = (_HEAD, *BESIDE)
-_KNOWN_CLASSES = "known_classes"
+_NO_BODY = (HEAD, *BESIDE)
+KNOWN_CLASSES = "known_classes"
 
 
 class SynthesizedClassifier:
@@ -238,7 +238,7 @@ class SynthesizedClassifier:
         ``tensors`` may hold what is :meth:`beside` the weights, ``description`` further entries.
         """
         head = LinearHead.from_tensors(
-            {name: tensors[_HEAD + name] for name in _HEAD_TENSORS},
+            {name: tensors[HEAD + name] for name in HEAD_TENSORS},
             unit_rows=description["unit_rows"],
         )
         return cls(
@@ -257,7 +257,7 @@ class SynthesizedClassifier:
 
     def description(self) -> dict[str, Any]:
         """What is saved beside the tensors, ready for JSON."""
-        known = {_KNOWN_CLASSES: list(self.resemblance.names)} if self.resemblance else {}
+        known = {KNOWN_CLASSES: list(self.resemblance.names)} if self.resemblance else {}
         return {
             "architecture": self.architecture,
             "class_names": list(self.class_names),
@@ -277,7 +277,7 @@ class SynthesizedClassifier:
         }
 
     def _head_tensors(self) -> dict[str, Tensor]:
-        return {_HEAD + name: tensor for name, tensor in self.head.tensors().items()}
+        return {HEAD + name: tensor for name, tensor in self.head.tensors().items()}
 
     def _saved(self) -> dict[str, Tensor]:
         return self.tensors() | self.beside()
@@ -294,7 +294,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _resemblance(
     tensors: Mapping[str, Tensor], description: Mapping[str, Any]
 ) -> Resemblance | None:
-    names = description.get(_KNOWN_CLASSES, [])
+    names = description.get(KNOWN_CLASSES, [])
     if not tensors:
         return None
     resemblance = Resemblance.from_tensors(tensors, names)

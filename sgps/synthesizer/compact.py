@@ -1,4 +1,7 @@
-"""A classifier in few bytes: codes, head and statistics; its generator makes the rest again."""
+"""A classifier in few bytes: codes, head and statistics; its generator makes the rest again.
+
+Shapes: N classes of a task, D features that the head's linear layer sees.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,29 @@ import torch
 from torch import Tensor
 
 from sgps.errors import InputError, IntegrityError
-from sgps.synthesizer.classifier import BESIDE, CODES, SynthesizedClassifier
+from sgps.synthesizer.classifier import (
+    BESIDE,
+    CODES,
+    HEAD,
+    HEAD_TENSORS,
+    KNOWN_CLASSES,
+    RESEMBLANCE,
+    SynthesizedClassifier,
+)
 from sgps.synthesizer.generator import GeneratedCodes
+from sgps.synthesizer.head import LinearHead
 from sgps.synthesizer.head_parameters import HeadParameters
-from sgps.synthesizer.sealed import read_sealed, write_sealed
+from sgps.synthesizer.resemblance import WEIGHT, Resemblance, resemblance_beside
+from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from sgps.synthesizer.synthesizer import Synthesizer
 
-COMPACT_FORMAT = "sgps-compact-1"
+COMPACT_FORMAT = "sgps-compact-2"
+_WITH_EVERY_DIRECTION = "sgps-compact-1"
 _STEM = "compact"
 _KEPT, _MOMENTS = "kept.", "moments"
+_OWN, _WEIGHT = f"{RESEMBLANCE}own", f"{RESEMBLANCE}{WEIGHT}"
 _ROUNDING = 1e-4
 
 
@@ -31,11 +46,13 @@ class CompactClassifier:
 
     Attributes
     ----------
-    tensors: under their own names those that the classifier has beside its weights; under
-        ``kept.`` each tensor of the classifier that no code makes again (the head, and the
-        normalisation statistics that were moved towards the support's own); ``moments`` (T, 2),
-        mean and root mean square of the T other tensors.
-    description: that of the classifier, with ``generator_sha256`` and ``weights_sha256``.
+    tensors: under their own names those that the classifier has beside its weights, but of its
+        resemblance ``resemblance.own`` (N, D) alone where the generator's known classes give the
+        rest; under ``kept.`` each tensor of the classifier that no code makes again (the head, and
+        the normalisation statistics that were moved towards the support's own); ``moments``
+        (T, 2), mean and root mean square of the T other tensors.
+    description: that of the classifier, with ``generator_sha256``, ``weights_sha256`` and
+        ``beside_sha256``, of what it has beside its weights.
     """
 
     tensors: Mapping[str, Tensor]
@@ -56,21 +73,26 @@ class CompactClassifier:
                 expected="one whose generator's codes were kept when it was synthesized",
                 remedy="synthesize it again, or keep the standalone form",
             )
+        beside = classifier.beside()
         description = {
             **classifier.description(),
             "generator_sha256": classifier.details["generator_sha256"],
             "weights_sha256": classifier.weights_sha256,
+            "beside_sha256": digest_tensors(beside),
         }
         _check_generator(description, synthesizer)
-        beside = classifier.beside()
         made = _make_again(beside, synthesizer)
         kept = {
             name: tensor
             for name, tensor in classifier.tensors().items()
             if name not in made or not torch.equal(tensor, made[name])
         }
-        named = {_KEPT + name: tensor for name, tensor in kept.items()}
         others = {name: tensor for name, tensor in made.items() if name not in kept}
+        own_ND = _own_directions(classifier, synthesizer)
+        if own_ND is not None:
+            others[_WEIGHT] = beside.pop(_WEIGHT)
+            beside[_OWN] = own_ND
+        named = {_KEPT + name: tensor for name, tensor in kept.items()}
         return cls(beside | named | {_MOMENTS: _moments(others)}, description)
 
     def expand(self, synthesizer: Synthesizer, *, exact: bool = True) -> SynthesizedClassifier:
@@ -81,8 +103,8 @@ class CompactClassifier:
 
         Raises
         ------
-        IntegrityError: ``synthesizer`` is not the generator that made the classifier, or makes
-            other weights here than it did there.
+        IntegrityError: ``synthesizer`` is not the generator that made the classifier, knows other
+            classes beside it, or makes other weights here than it did there.
         """
         _check_generator(self.description, synthesizer)
         kept = {
@@ -92,20 +114,36 @@ class CompactClassifier:
         }
         beside = {name: tensor for name, tensor in self.tensors.items() if name.startswith(BESIDE)}
         made = _make_again(beside, synthesizer)
+        others = {name: tensor for name, tensor in made.items() if name not in kept}
+        own_ND = beside.pop(_OWN, None)
+        if own_ND is not None:
+            head = LinearHead.from_tensors(
+                {name: kept[HEAD + name] for name in HEAD_TENSORS},
+                unit_rows=self.description["unit_rows"],
+            )
+            found = _known_again(own_ND, head, self.description, synthesizer)
+            others[_WEIGHT] = beside[_WEIGHT] = found.weight_MD
         classifier = SynthesizedClassifier.from_tensors(
             made | kept | beside, self.description, device=synthesizer.device
         )
-        if classifier.weights_sha256 != self.description["weights_sha256"]:
-            others = {name: tensor for name, tensor in made.items() if name not in kept}
-            if exact or not _agree(_moments(others), self.tensors[_MOMENTS]):
-                raise IntegrityError(
-                    f"the generator makes other weights here ({classifier.weights_sha256[:12]})",
-                    expected=f"{self.description['weights_sha256'][:12]}, as it made on"
-                    f" {self.description['details'].get('device', 'another device')}",
-                    remedy="expand it on such a device and processor and with the version of SGPS"
-                    " that made it, or keep the standalone form",
-                )
+        if not self._is_the_same(classifier) and (
+            exact or not _agree(_moments(others), self.tensors[_MOMENTS])
+        ):
+            raise IntegrityError(
+                f"the generator makes other weights here ({classifier.weights_sha256[:12]})",
+                expected=f"{self.description['weights_sha256'][:12]}, as it made on"
+                f" {self.description['details'].get('device', 'another device')}",
+                remedy="expand it on such a device and processor and with the version of SGPS"
+                " that made it, or keep the standalone form",
+            )
         return classifier
+
+    def _is_the_same(self, classifier: SynthesizedClassifier) -> bool:
+        found = {
+            "weights_sha256": classifier.weights_sha256,
+            "beside_sha256": digest_tensors(classifier.beside()),
+        }
+        return all(self.description.get(name, digest) == digest for name, digest in found.items())
 
     def save(self, folder: Path | str) -> int:
         """Write ``compact.safetensors`` and ``compact.json``; return their size in bytes.
@@ -115,7 +153,9 @@ class CompactClassifier:
         StoreError: the folder cannot be written.
         """
         folder = Path(folder)
-        write_sealed(folder, _STEM, self.tensors, self.description, file_format=COMPACT_FORMAT)
+        write_sealed(
+            folder, _STEM, self.tensors, self.description, file_format=COMPACT_FORMAT, indent=None
+        )
         return sum(path.stat().st_size for path in folder.glob(f"{_STEM}.*"))
 
     @classmethod
@@ -127,7 +167,9 @@ class CompactClassifier:
         UnknownNameError: there is none in ``folder``.
         IntegrityError: a file is foreign, corrupted or altered.
         """
-        content = read_sealed(Path(folder), _STEM, file_format=COMPACT_FORMAT)
+        content = read_sealed(
+            Path(folder), _STEM, file_format=COMPACT_FORMAT, or_else=_WITH_EVERY_DIRECTION
+        )
         return cls(content.tensors, content.description)
 
 
@@ -158,6 +200,42 @@ def _make_again(beside: Mapping[str, Tensor], synthesizer: Synthesizer) -> dict[
                 codes_from_tensors(own), hypernetwork.base_tensors()
             )
     return {name: tensor.detach().cpu() for name, tensor in made.items()}
+
+
+def _own_directions(classifier: SynthesizedClassifier, synthesizer: Synthesizer) -> Tensor | None:
+    """The directions (N, D) of its classes, where they and its generator tell all the others."""
+    resemblance, known = classifier.resemblance, synthesizer.known_classes
+    facts = classifier.description()
+    if resemblance is None or known is None or known.sha256 != _known_sha256(facts):
+        return None
+    own_ND = resemblance.weight_MD[: resemblance.ways]
+    again = _known_again(own_ND, classifier.head, facts, synthesizer)
+    return own_ND if torch.equal(again.weight_MD, resemblance.weight_MD) else None
+
+
+def _known_again(
+    own_ND: Tensor, head: LinearHead, description: Mapping[str, Any], synthesizer: Synthesizer
+) -> Resemblance:
+    """The resemblance as it was synthesized, on the CPU."""
+    known = synthesizer.known_classes
+    wanted = _known_sha256(description)
+    if known is None or known.sha256 != wanted:
+        found = f"knows other classes ({known.sha256[:12]})" if known else "knows no classes"
+        raise IntegrityError(
+            f"generator {synthesizer.generator_name!r} {found}, unlike when it made the classifier",
+            expected=f"known classes {wanted[:12]} beside it",
+            remedy="restore known_classes.safetensors and .json beside the generator, or keep the"
+            " standalone form",
+        )
+    device, whitening = synthesizer.device, synthesizer.hypernetwork.generator.whitening
+    names = description[KNOWN_CLASSES]
+    with torch.inference_mode():
+        again = resemblance_beside(own_ND.to(device), known, names, head.to(device), whitening)
+    return again.to(torch.device("cpu"))
+
+
+def _known_sha256(description: Mapping[str, Any]) -> str:
+    return str(description["details"].get("known_classes_sha256"))
 
 
 def _check_generator(description: Mapping[str, Any], synthesizer: Synthesizer) -> None:

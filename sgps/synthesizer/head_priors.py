@@ -80,11 +80,16 @@ class HeadPriors(nn.Module):
             self._on_all_taps(),
             log_temperature=self.log_temperature.new_tensor(self.config.temperature).log(),
             text_weights_ND=centred_texts(texts_NF) @ self.text_down_FK @ self.text_up_KD,
-            whitening=Whitening(self.basis_RD, self.shares_R),
+            whitening=self.whitening,
             temperature_evidence=True,
             text_evidence=True,
             within_spread_K=self._known_spread(),
         )
+
+    @property
+    def whitening(self) -> Whitening:
+        """The same for every task."""
+        return Whitening(self.basis_RD, self.shares_R)
 
     def _known_spread(self) -> Tensor | None:
         if not self.config.separation_taps or not bool((self.within_spread_K > 0).all()):

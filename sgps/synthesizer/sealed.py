@@ -48,8 +48,11 @@ def write_sealed(
     description: Mapping[str, Any],
     *,
     file_format: str,
+    indent: int | None = 2,
 ) -> str:
     """Write both files, each atomically, the description last; return the tensors' digest.
+
+    ``indent``: of the description, for people; None takes the fewest bytes.
 
     Raises
     ------
@@ -58,11 +61,14 @@ def write_sealed(
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     tensors_sha256 = digest_tensors(contiguous)
     sealed = seal_description(description, tensors_sha256, file_format=file_format)
-    text = json.dumps(sealed, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(
+        sealed, indent=indent, separators=separators, sort_keys=True, ensure_ascii=False
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_atomically(folder / f"{stem}.safetensors", save_tensors(contiguous))
-        _write_atomically(folder / f"{stem}.json", text.encode())
+        _write_atomically(folder / f"{stem}.json", f"{text}\n".encode())
     except OSError as error:
         raise StoreError(
             f"cannot write {folder}: {error.strerror or error}",
@@ -80,15 +86,19 @@ def seal_description(
     return {**sealed, "seal": _seal(sealed)}
 
 
-def read_sealed(folder: Path, stem: str, *, file_format: str) -> SealedContent:
+def read_sealed(
+    folder: Path, stem: str, *, file_format: str, or_else: str | None = None
+) -> SealedContent:
     """Read both files and check every digest.
+
+    ``or_else``: an earlier format that is read as well.
 
     Raises
     ------
     UnknownNameError: one of the files does not exist.
     IntegrityError: a file is foreign, cut, corrupted or altered.
     """
-    description = _read_description(folder / f"{stem}.json", file_format)
+    description = _read_description(folder / f"{stem}.json", file_format, or_else)
     path = folder / f"{stem}.safetensors"
     try:
         tensors = load_tensors(_read(path))
@@ -99,12 +109,13 @@ def read_sealed(folder: Path, stem: str, *, file_format: str) -> SealedContent:
     return SealedContent(tensors, description)
 
 
-def _read_description(path: Path, file_format: str) -> dict[str, Any]:
+def _read_description(path: Path, file_format: str, or_else: str | None) -> dict[str, Any]:
     try:
         description = json.loads(_read(path))
     except ValueError as error:
         raise _altered(path, "is no readable JSON") from error
-    if not isinstance(description, dict) or description.get("format") != file_format:
+    read = {file_format, or_else or file_format}
+    if not isinstance(description, dict) or description.get("format") not in read:
         raise _altered(path, f"is not of the format {file_format!r}")
     seal = description.pop("seal", None)
     if seal != _seal(description):

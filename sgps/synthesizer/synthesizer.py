@@ -20,12 +20,8 @@ from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
-from sgps.synthesizer.known_classes import (
-    KnownClasses,
-    Resemblance,
-    foreign_margin,
-    resemblance_of,
-)
+from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.resemblance import Resemblance, foreign_margin, resemblance_of
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.support_labels import SupportLabels

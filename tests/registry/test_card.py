@@ -16,7 +16,7 @@ from PIL import Image
 
 from sgps.registry import ModelPackage, SupportImage, render_card
 from sgps.synthesizer import SynthesizedClassifier
-from sgps.synthesizer.known_classes import Resemblance
+from sgps.synthesizer.resemblance import Resemblance
 
 BuildPackage = Callable[..., ModelPackage]
 

@@ -158,11 +158,11 @@ def test_a_standalone_folder_is_no_compact_one(
 
 
 @pytest.mark.parametrize("shots", [1, 5])
-def test_with_the_shipped_generator_eleven_classes_take_half_a_megabyte(
+def test_with_the_shipped_generator_seventeen_classes_take_half_a_megabyte(
     make_task: MakeTask, tmp_path: Path, shots: int
 ) -> None:
     shipped = Synthesizer.load("default", device="cpu")
-    classifier = shipped.synthesize(make_task((shots,) * 11))
+    classifier = shipped.synthesize(make_task((shots,) * 17))
     compact = CompactClassifier.of(classifier, shipped)
     assert compact.save(tmp_path) <= 500_000
     expanded = CompactClassifier.load(tmp_path).expand(shipped)
