@@ -18,6 +18,7 @@ MOST_ONNX_DIFFERENCE = 1e-4
 
 _RATIOS = (
     ("synthesis", "forward_passes"),
+    ("synthesis", "folded_passes"),
     ("fine_tuning", "synthesis"),
     ("prediction", "plain_prediction"),
     ("prediction", "folded_prediction"),
@@ -42,8 +43,8 @@ class SpeedReport:
     ----------
     settings: what was measured, where and how.
     seconds: by name one value a repeat: ``synthesis``, ``forward_passes`` (those that a synthesis
-        needs), ``fine_tuning`` (of 100 steps), ``prediction``, ``plain_prediction`` and
-        ``folded_prediction`` (of the same images).
+        needs), ``folded_passes`` (the same, normalisations folded), ``fine_tuning`` (of 100 steps),
+        ``prediction``, ``plain_prediction`` and ``folded_prediction`` (of the same images).
     processor_seconds: the same, of the process alone: what other work on the machine leaves alone.
     peak_bytes: peak memory of a process that makes one synthesis.
     compact_bytes, compact_equal: of the compact form; None where the classifier has no codes.
@@ -167,6 +168,7 @@ class SpeedReport:
         verdicts = {True: "met", False: "missed", None: "not measured"}
         bars = [(bar.name, bar.value, bar.bar, verdicts[bar.met]) for bar in self.bars()]
         folded = self.ratio("prediction", "folded_prediction")
+        folded_passes = self.ratio("synthesis", "folded_passes")
         times = [
             (
                 name.replace("_", " "),
@@ -179,6 +181,7 @@ class SpeedReport:
             [
                 head,
                 *_table([("", "measured", "bar", ""), *bars]),
+                f"synthesis / its forward passes with folded normalisations: {folded_passes:.2f}",
                 f"prediction / timm with folded normalisations: {folded:.3f}",
                 f"fine-tuning: {settings['fine_tuning']}; passes over the support: "
                 f"{settings['passes']:g}",

@@ -17,6 +17,7 @@ from sgps.synthesizer.head import LinearHead, fold_single_tap
 from sgps.synthesizer.resemblance import Resemblance
 from sgps.synthesizer.scoring import Assessment, Scorer, images_to_tensor
 from sgps.synthesizer.sealed import (
+    DigestStart,
     digest_tensors,
     read_sealed,
     seal_description,
@@ -60,6 +61,7 @@ class SynthesizedClassifier:
     codes: the generator's own words for the task, by name (see `sgps.synthesizer.compact`); they
         are kept beside the weights and no part of them.
     resemblance: to classes known from meta-training, kept likewise; None where none are known.
+    body_digest: of the body, where it was taken before; it is taken again otherwise.
     device: where it predicts.
     """
 
@@ -76,6 +78,7 @@ class SynthesizedClassifier:
         centres: Sequence[float] = (),
         codes: Mapping[str, Tensor] | None = None,
         resemblance: Resemblance | None = None,
+        body_digest: DigestStart | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.class_names = tuple(class_names)
@@ -89,7 +92,9 @@ class SynthesizedClassifier:
         self.head = head.to(torch.device("cpu"))
         self.codes = {name: tensor.detach().cpu() for name, tensor in (codes or {}).items()}
         self.resemblance = resemblance.to(torch.device("cpu")) if resemblance else None
-        self.weights_sha256 = digest_tensors(self.tensors())
+        weights = self.tensors()
+        digest = body_digest.go_on(weights) if body_digest else None
+        self.weights_sha256 = digest or digest_tensors(weights)
 
     @cached_property
     def scorer(self) -> Scorer:

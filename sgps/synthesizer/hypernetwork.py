@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import torch
@@ -19,13 +21,16 @@ from sgps.synthesizer.adaptation import (
 from sgps.synthesizer.generator import SHIFT_WIDTH, GeneratedCodes, Generator
 from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.head import LinearHead, solve_head
+from sgps.synthesizer.sealed import DigestStart
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.synthesizer.tapped_network import (
     InputNormalisation,
     TappedNetwork,
     build_tapped_network,
+    fold_normalisations,
     images_at_once,
     tap_layout,
+    use_channels_last,
 )
 from sgps.synthesizer.task_encoder import SupportTokens
 from sgps.synthesizer.weight_plan import plan_weights
@@ -47,6 +52,22 @@ class Synthesis:
     head: LinearHead
     codes: GeneratedCodes
     support_taps: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SharedBody:
+    """The body that a generator without task codes writes for every task.
+
+    Attributes
+    ----------
+    tensors: of the body, by state-dict name.
+    folded: a network of these tensors, its normalisations folded: the same taps up to rounding.
+    digest: of the tensors.
+    """
+
+    tensors: dict[str, Tensor]
+    folded: TappedNetwork
+    digest: DigestStart
 
 
 class Hypernetwork(nn.Module):
@@ -92,13 +113,26 @@ class Hypernetwork(nn.Module):
             if not name.endswith("num_batches_tracked")
         }
 
-    def generate(self, images: Tensor, labels: SupportLabels, texts_NF: Tensor) -> Synthesis:
-        """Synthesize from support images (S, 3, H, W) and text embeddings (N, F)."""
+    def generate(
+        self,
+        images: Tensor,
+        labels: SupportLabels,
+        texts_NF: Tensor,
+        *,
+        body: SharedBody | None = None,
+    ) -> Synthesis:
+        """Synthesize from support images (S, 3, H, W) and text embeddings (N, F).
+
+        ``body``: the :meth:`frozen_body`, where it is at hand; else it is written anew.
+        """
         labels = replace(labels, dtype=texts_NF.dtype)
         if self.config.task_codes:
             return self._generate_with_codes(self.normalise(images), labels, texts_NF)
-        tensors = self.shared_body()
-        taps = self.support_taps(tensors, images)
+        if body is None:
+            tensors = self.shared_body()
+        else:
+            tensors = {name: tensor.clone() for name, tensor in body.tensors.items()}
+        taps = self.support_taps(tensors, images, folded=body.folded if body else None)
         head = self.head_of(taps, labels, texts_NF)
         return Synthesis(tensors, head, self.generator.shared_codes(texts_NF), taps)
 
@@ -109,20 +143,50 @@ class Hypernetwork(nn.Module):
             share = 1.0 if self.config.task_codes else self.config.delta_scale
         return base | self.generator.shared_body(base, share)
 
-    def support_taps(self, tensors: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
-        """Taps of uint8 support images (S, 3, H, W), averaged over the configured views."""
+    @torch.no_grad()
+    def frozen_body(self) -> SharedBody | None:
+        """The body of every task, for as long as no weight changes; None with task codes."""
+        if self.config.task_codes:
+            return None
+        tensors = self.shared_body()
+        network = copy.deepcopy(self.network)
+        network.body.load_state_dict(tensors, strict=False)
+        folded = use_channels_last(fold_normalisations(network))
+        return SharedBody(tensors, folded, DigestStart(tensors))
+
+    def support_taps(
+        self,
+        tensors: dict[str, Tensor],
+        images: Tensor,
+        *,
+        folded: TappedNetwork | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Taps of uint8 support images (S, 3, H, W), averaged over the configured views.
+
+        ``folded``: a network of the same tensors that is faster, where it is at hand.
+        """
         views = [images]
         if self.config.support_views > 1:
             views += [images.flip(3), images.flip(2)]
-        taps = self.taps_under(tensors, torch.cat(views))
+        taps = self.taps_under(tensors, torch.cat(views), folded=folded)
         return tuple(tap.view(len(views), len(images), -1).mean(dim=0) for tap in taps)
 
-    def taps_under(self, tensors: dict[str, Tensor], images: Tensor) -> tuple[Tensor, ...]:
-        """Taps (Q, D_t) of uint8 images (Q, 3, H, W) under these tensors of the body."""
+    def taps_under(
+        self,
+        tensors: dict[str, Tensor],
+        images: Tensor,
+        *,
+        folded: TappedNetwork | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Taps (Q, D_t) of uint8 images (Q, 3, H, W) under these tensors of the body.
+
+        ``folded``: as for :meth:`support_taps`.
+        """
+        run = folded or partial(self._query_pass, tensors)
         if torch.is_grad_enabled():
-            return self._query_pass(tensors, self.normalise(images))
+            return run(self.normalise(images))
         blocks = torch.split(images, images_at_once(images.shape[-1], images.device))
-        passes = [self._query_pass(tensors, self.normalise(block)) for block in blocks]
+        passes = [run(self.normalise(block)) for block in blocks]
         return tuple(torch.cat(tap) for tap in zip(*passes, strict=True))
 
     def head_of(

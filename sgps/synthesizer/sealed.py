@@ -31,14 +31,40 @@ class SealedContent:
     description: dict[str, Any]
 
 
+class DigestStart:
+    """The digest of tensors as far as they are the same each time: they are hashed once.
+
+    tensors: that come first by name and do not change from then on.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._names = frozenset(tensors)
+        self._sha256 = _hashed(hashlib.sha256(), tensors)
+
+    def go_on(self, tensors: Mapping[str, Tensor]) -> str | None:
+        """The digest of ``tensors``, of which those known are not looked at.
+
+        None where they are not all there, or others come between them by name.
+        """
+        further = {name: tensors[name] for name in tensors.keys() - self._names}
+        if len(tensors) - len(further) < len(self._names):
+            return None
+        if self._names and further and min(further) < max(self._names):
+            return None
+        return _hashed(self._sha256.copy(), further).hexdigest()
+
+
 def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes, independent of the order of insertion."""
-    digest = hashlib.sha256()
+    return _hashed(hashlib.sha256(), tensors).hexdigest()
+
+
+def _hashed(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> hashlib._Hash:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous().reshape(-1)
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensors[name].shape)}:".encode())
         digest.update(tensor.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest
 
 
 def write_sealed(

@@ -18,7 +18,7 @@ from sgps.synthesizer.centre_pooling import object_centredness
 from sgps.synthesizer.checkpoint import find_generator, load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
-from sgps.synthesizer.hypernetwork import Hypernetwork, Synthesis
+from sgps.synthesizer.hypernetwork import Hypernetwork, SharedBody, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
 from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.resemblance import Resemblance, foreign_margin, resemblance_of
@@ -112,6 +112,14 @@ class Synthesizer:
         return self.hypernetwork.config.resolution
 
     @cached_property
+    def _body(self) -> SharedBody | None:
+        return self.hypernetwork.frozen_body()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is made again from the weights."""
+        return {name: value for name, value in self.__dict__.items() if name != "_body"}
+
+    @cached_property
     def _text_encoder(self) -> TextEncoder:
         return load_text_encoder(self._text_encoder_name, allow_downloads=self._allow_downloads)
 
@@ -126,7 +134,7 @@ class Synthesizer:
         images, labels = self._support(canonical.classes)
         texts_NF = self.encode_texts([support.description for support in canonical.classes])
         with torch.inference_mode():
-            synthesis = self.hypernetwork.generate(images, labels, texts_NF)
+            synthesis = self.hypernetwork.generate(images, labels, texts_NF, body=self._body)
             seconds = time.perf_counter() - started
             judgement = _judge(task, synthesis, labels)
             resemblance, at_home = self._resemblance(synthesis, labels)
@@ -142,6 +150,7 @@ class Synthesizer:
             details=self._details(synthesis, labels, seconds) | judgement | at_home,
             codes=codes_to_tensors(synthesis.codes) if self.hypernetwork.config.task_codes else {},
             resemblance=resemblance.reordered(order) if resemblance else None,
+            body_digest=self._body.digest if self._body else None,
             device=self.device,
         )
 

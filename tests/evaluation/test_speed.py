@@ -40,6 +40,7 @@ def measured() -> tuple[SpeedReport, list[tuple[str, int, int]]]:
 SECONDS = {
     "synthesis": (1.2, 2.4, 1.0),
     "forward_passes": (1.0, 2.0, 1.0),
+    "folded_passes": (0.8, 2.0, 0.5),
     "fine_tuning": (36.0, 96.0, 30.0),
     "prediction": (1.0, 1.0, 1.0),
     "plain_prediction": (1.0, 1.25, 2.0),
@@ -68,6 +69,7 @@ def report_of(**changes: object) -> SpeedReport:
 def test_a_ratio_is_the_median_of_the_ratios_within_a_repeat() -> None:
     report = report_of()
     assert report.ratio("synthesis", "forward_passes") == pytest.approx(1.2)
+    assert report.ratio("synthesis", "folded_passes") == pytest.approx(1.5)
     assert report.ratio("fine_tuning", "synthesis") == pytest.approx(30)
     assert report.ratio("prediction", "plain_prediction") == pytest.approx(0.8)
 
@@ -99,7 +101,7 @@ def test_a_measurement_is_whole(
     report, calls = measured
     assert calls == [("speed", 1, 2), ("speed", 2, 2)]
     assert set(report.seconds) == {
-        "synthesis", "forward_passes", "fine_tuning",
+        "synthesis", "forward_passes", "folded_passes", "fine_tuning",
         "prediction", "plain_prediction", "folded_prediction",
     }  # fmt: skip
     assert set(report.processor_seconds) == set(report.seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from sgps.synthesizer import ClassSupport, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head import LinearHead, solve_head
+from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.support_labels import SupportLabels
 from sgps.synthesizer.tapped_network import tap_layout
 from sgps.synthesizer.temperature import log_temperature_by_separation
 from sgps.synthesizer.weight_plan import Rule
 
-from .conftest import RESOLUTION, build_hypernetwork
+from .conftest import RESOLUTION, MakeTask, build_hypernetwork
 
 DOUBLE = torch.float64
 
@@ -205,3 +207,43 @@ def test_images_that_are_all_alike_still_make_a_classifier() -> None:
     task = Task("alike", tuple(ClassSupport(f"c{n}", (image,)) for n, image in enumerate(black)))
     classifier = Synthesizer(build_hypernetwork(trained=True, task_codes=False)).synthesize(task)
     np.testing.assert_allclose(classifier.predict_proba(black), 0.5, atol=1e-6)
+
+
+def test_through_the_folded_network_a_synthesis_is_the_same(exact: Hypernetwork) -> None:
+    """In double precision what folding changes is beyond the digits that count."""
+    labels, texts = SupportLabels(torch.tensor([0, 1, 1]), 2, DOUBLE), random_texts(2, DOUBLE)
+    images, body = random_images(3), exact.frozen_body()
+    assert body is not None
+    with torch.no_grad():
+        plain = exact.generate(images, labels, texts)
+        folded = exact.generate(images, labels, texts, body=body)
+    assert all(torch.equal(folded.tensors[name], plain.tensors[name]) for name in plain.tensors)
+    assert folded.tensors.keys() == plain.tensors.keys()
+    torch.testing.assert_close(folded.support_taps, plain.support_taps, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(folded.head.weight_ND, plain.head.weight_ND, rtol=1e-6, atol=1e-8)
+
+
+def test_with_task_codes_no_body_is_shared(trained: Hypernetwork) -> None:
+    assert trained.frozen_body() is None
+
+
+def test_no_two_classifiers_hold_the_same_memory(shared: Hypernetwork, make_task: MakeTask) -> None:
+    """What somebody does to the weights of one is no matter of the next."""
+    synthesizer = Synthesizer(shared)
+    first = synthesizer.synthesize(make_task((1, 2)))
+    digest = first.weights_sha256
+    before = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    for tensor in first.tensors().values():
+        tensor.zero_()
+    second = synthesizer.synthesize(make_task((1, 2)))
+    assert second.weights_sha256 == digest == digest_tensors(before)
+    assert all(torch.equal(second.tensors()[name], before[name]) for name in before)
+
+
+def test_a_synthesizer_that_has_worked_can_be_sent_to_another_process(
+    shared: Hypernetwork, make_task: MakeTask
+) -> None:
+    synthesizer = Synthesizer(shared)
+    made = synthesizer.synthesize(make_task((1, 2)))
+    copied = copy.deepcopy(synthesizer).synthesize(make_task((1, 2)))
+    assert copied.weights_sha256 == made.weights_sha256
