@@ -28,7 +28,6 @@ from sgps.errors import InputError, SgpsError
 from sgps.service.training import read_training_config
 from sgps.synthesizer.checkpoint import GENERATOR_FORMAT, GENERATOR_STEM
 from sgps.synthesizer.known_classes import KnownClasses
-from sgps.synthesizer.resemblance import KEPT_CLASSES
 from sgps.synthesizer.sealed import read_sealed
 from sgps.training import MetaTrainingConfig
 from sgps.training.state import STATE_FORMAT
@@ -112,7 +111,6 @@ def make_card(options: argparse.Namespace) -> str:
         parts=KNOWN_PARTS,
         size=f"{(folder / 'generator.safetensors').stat().st_size / 1e6:.1f} MB",
         known=KnownClasses.load(folder, generator["tensors_sha256"]),
-        kept_classes=KEPT_CLASSES,
         commit=describe_commit(lineage, options.commit),
         command=training_command(folder, generator["name"], lineage),
         taps=len(sizes["initial_tap_weights"]),

@@ -183,10 +183,10 @@ class BankedSynthesis:
         parameters: HeadParameters,
     ) -> Resemblance | None:
         """To known classes, whose features are those of the synthesized body alone."""
-        known = self._synthesizer.known_classes
-        if known is None or self._part.base != META:
+        background = self._synthesizer.background
+        if background is None or self._part.base != META:
             return None
-        return resemblance_of(known, support_taps, labels, head, parameters.whitening)
+        return resemblance_of(background, support_taps, labels, head, parameters.whitening)
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
         views = [self._bank.every_tap(pool, rows, view) for view in range(self._views)]

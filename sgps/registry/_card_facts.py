@@ -63,7 +63,10 @@ def foreignness(details: Mapping[str, Any], known_classes: Sequence[str]) -> dic
         if margin is None
         else f"{margin:.2f}: an image with a smaller one may be of no class of this task"
     )
-    return {"Foreign margin": told, "Known classes": ", ".join(known_classes)}
+    nearest = details.get("nearest_known_classes") or known_classes
+    further = len(known_classes) - len(nearest)
+    named = ", ".join(nearest) + (f" and {further} that resemble it less" if further else "")
+    return {"Foreign margin": told, "Known classes": named}
 
 
 def image_facts(

@@ -33,7 +33,7 @@ THUMBNAIL_SIDE = 144
 SHOWN_IMAGES = 12
 _SHOWN_ELSEWHERE = (
     "generator", "generator_sha256", "device", "seconds", "temperature", "abstention_threshold",
-    "influence", "foreign_margin",
+    "influence", "foreign_margin", "nearest_known_classes",
 )  # fmt: skip
 
 

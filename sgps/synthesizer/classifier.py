@@ -33,7 +33,8 @@ from sgps.synthesizer.tapped_network import (
 )
 from sgps.synthesizer.task import Pixels
 
-CLASSIFIER_FORMAT = "sgps-classifier-1"
+CLASSIFIER_FORMAT = "sgps-classifier-2"
+_BEFORE_THE_DISCRIMINANT = "sgps-classifier-1"
 _STEM = "classifier"
 HEAD_TENSORS = ("centre", "scale", "weight", "bias")
 HEAD = "head."
@@ -171,7 +172,7 @@ class SynthesizedClassifier:
     def description_sha256(self) -> str:
         """Digest of all that is saved beside the tensors: class names, taps, resolution, ..."""
         sealed = seal_description(
-            self.description(), digest_tensors(self._saved()), file_format=CLASSIFIER_FORMAT
+            self.description(), digest_tensors(self._saved()), file_format=self._format
         )
         return str(sealed["seal"])
 
@@ -213,8 +214,14 @@ class SynthesizedClassifier:
             _STEM,
             self._saved(),
             self.description(),
-            file_format=CLASSIFIER_FORMAT,
+            file_format=self._format,
         )
+
+    @property
+    def _format(self) -> str:
+        """The first that says all there is: what was made before is sealed as it was."""
+        known = self.resemblance is not None and self.resemblance.projection_DK is not None
+        return CLASSIFIER_FORMAT if known else _BEFORE_THE_DISCRIMINANT
 
     @classmethod
     def load(
@@ -227,7 +234,9 @@ class SynthesizedClassifier:
         UnknownNameError: there is none in ``folder``.
         IntegrityError: a file is foreign, corrupted or altered.
         """
-        content = read_sealed(Path(folder), _STEM, file_format=CLASSIFIER_FORMAT)
+        content = read_sealed(
+            Path(folder), _STEM, file_format=CLASSIFIER_FORMAT, or_else=_BEFORE_THE_DISCRIMINANT
+        )
         return cls.from_tensors(content.tensors, content.description, device=device)
 
     @classmethod
@@ -303,7 +312,8 @@ def _resemblance(
     if not tensors:
         return None
     resemblance = Resemblance.from_tensors(tensors, names)
-    if not names or resemblance.ways != len(description["class_names"]):
+    counted = resemblance.ways, len(resemblance.known_CK)
+    if not names or counted != (len(description["class_names"]), len(names)):
         raise IntegrityError(
             f"{len(names)} known classes are named, and directions of others are kept",
             expected="the classifier as SGPS wrote it",

@@ -26,7 +26,7 @@ from sgps.synthesizer.classifier import (
 from sgps.synthesizer.generator import GeneratedCodes
 from sgps.synthesizer.head import LinearHead
 from sgps.synthesizer.head_parameters import HeadParameters
-from sgps.synthesizer.resemblance import WEIGHT, Resemblance, resemblance_beside
+from sgps.synthesizer.resemblance import KNOWN, OWN, PROJECTION, Resemblance, resemblance_beside
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ COMPACT_FORMAT = "sgps-compact-2"
 _WITH_EVERY_DIRECTION = "sgps-compact-1"
 _STEM = "compact"
 _KEPT, _MOMENTS = "kept.", "moments"
-_OWN, _WEIGHT = f"{RESEMBLANCE}own", f"{RESEMBLANCE}{WEIGHT}"
+_MADE_AGAIN = (RESEMBLANCE + KNOWN, RESEMBLANCE + PROJECTION)
 _ROUNDING = 1e-4
 
 
@@ -47,7 +47,7 @@ class CompactClassifier:
     Attributes
     ----------
     tensors: under their own names those that the classifier has beside its weights, but of its
-        resemblance ``resemblance.own`` (N, D) alone where the generator's known classes give the
+        resemblance that to its own classes alone where the generator's known classes give the
         rest; under ``kept.`` each tensor of the classifier that no code makes again (the head, and
         the normalisation statistics that were moved towards the support's own); ``moments``
         (T, 2), mean and root mean square of the T other tensors.
@@ -88,10 +88,9 @@ class CompactClassifier:
             if name not in made or not torch.equal(tensor, made[name])
         }
         others = {name: tensor for name, tensor in made.items() if name not in kept}
-        own_ND = _own_directions(classifier, synthesizer)
-        if own_ND is not None:
-            others[_WEIGHT] = beside.pop(_WEIGHT)
-            beside[_OWN] = own_ND
+        if _is_made_again(classifier, synthesizer):
+            others |= {name: beside.pop(name) for name in _MADE_AGAIN}
+            del description[KNOWN_CLASSES]
         named = {_KEPT + name: tensor for name, tensor in kept.items()}
         return cls(beside | named | {_MOMENTS: _moments(others)}, description)
 
@@ -115,16 +114,19 @@ class CompactClassifier:
         beside = {name: tensor for name, tensor in self.tensors.items() if name.startswith(BESIDE)}
         made = _make_again(beside, synthesizer)
         others = {name: tensor for name, tensor in made.items() if name not in kept}
-        own_ND = beside.pop(_OWN, None)
-        if own_ND is not None:
+        description = dict(self.description)
+        if RESEMBLANCE + OWN in beside and KNOWN_CLASSES not in description:
             head = LinearHead.from_tensors(
                 {name: kept[HEAD + name] for name in HEAD_TENSORS},
-                unit_rows=self.description["unit_rows"],
+                unit_rows=description["unit_rows"],
             )
-            found = _known_again(own_ND, head, self.description, synthesizer)
-            others[_WEIGHT] = beside[_WEIGHT] = found.weight_MD
+            found = _known_again(beside[RESEMBLANCE + OWN], head, description, synthesizer)
+            description[KNOWN_CLASSES] = list(found.names)
+            again = {RESEMBLANCE + name: tensor for name, tensor in found.tensors().items()}
+            beside |= again
+            others |= {name: again[name] for name in _MADE_AGAIN}
         classifier = SynthesizedClassifier.from_tensors(
-            made | kept | beside, self.description, device=synthesizer.device
+            made | kept | beside, description, device=synthesizer.device
         )
         if not self._is_the_same(classifier) and (
             exact or not _agree(_moments(others), self.tensors[_MOMENTS])
@@ -202,24 +204,26 @@ def _make_again(beside: Mapping[str, Tensor], synthesizer: Synthesizer) -> dict[
     return {name: tensor.detach().cpu() for name, tensor in made.items()}
 
 
-def _own_directions(classifier: SynthesizedClassifier, synthesizer: Synthesizer) -> Tensor | None:
-    """The directions (N, D) of its classes, where they and its generator tell all the others."""
+def _is_made_again(classifier: SynthesizedClassifier, synthesizer: Synthesizer) -> bool:
+    """Whether the generator tells of the known classes what the classifier has of them."""
     resemblance, known = classifier.resemblance, synthesizer.known_classes
     facts = classifier.description()
     if resemblance is None or known is None or known.sha256 != _known_sha256(facts):
-        return None
-    own_ND = resemblance.weight_MD[: resemblance.ways]
-    again = _known_again(own_ND, classifier.head, facts, synthesizer)
-    return own_ND if torch.equal(again.weight_MD, resemblance.weight_MD) else None
+        return False
+    again = _known_again(resemblance.own_ND, classifier.head, facts, synthesizer)
+    tensors, found = resemblance.tensors(), again.tensors()
+    return tensors.keys() == found.keys() and all(
+        torch.equal(tensor, found[name]) for name, tensor in tensors.items()
+    )
 
 
 def _known_again(
     own_ND: Tensor, head: LinearHead, description: Mapping[str, Any], synthesizer: Synthesizer
 ) -> Resemblance:
     """The resemblance as it was synthesized, on the CPU."""
-    known = synthesizer.known_classes
+    known, background = synthesizer.known_classes, synthesizer.background
     wanted = _known_sha256(description)
-    if known is None or known.sha256 != wanted:
+    if known is None or background is None or known.sha256 != wanted:
         found = f"knows other classes ({known.sha256[:12]})" if known else "knows no classes"
         raise IntegrityError(
             f"generator {synthesizer.generator_name!r} {found}, unlike when it made the classifier",
@@ -227,10 +231,9 @@ def _known_again(
             remedy="restore known_classes.safetensors and .json beside the generator, or keep the"
             " standalone form",
         )
-    device, whitening = synthesizer.device, synthesizer.hypernetwork.generator.whitening
-    names = description[KNOWN_CLASSES]
+    device = synthesizer.device
     with torch.inference_mode():
-        again = resemblance_beside(own_ND.to(device), known, names, head.to(device), whitening)
+        again = resemblance_beside(own_ND.to(device), background, head.to(device))
     return again.to(torch.device("cpu"))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sgps.synthesizer.generator_config import GeneratorConfig
-from sgps.synthesizer.head_parameters import HeadParameters, Whitening
+from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.head_priors import HeadPriors, centred_texts
 from sgps.synthesizer.tapped_network import TapLayout
 from sgps.synthesizer.task_encoder import SupportTokens, TaskEncoder, count_features
@@ -91,11 +91,6 @@ class Generator(nn.Module):
                 if tensor.rule is Rule.SINGULAR
             }
         )
-
-    @property
-    def whitening(self) -> Whitening | None:
-        """That of every task's head; None where a head has none."""
-        return None if self.config.task_codes else self.head_priors.whitening
 
     def forward(self, tokens: SupportTokens) -> GeneratedCodes:
         """Generate the codes of one task."""

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from sgps.synthesizer.generator_config import GeneratorConfig
 from sgps.synthesizer.head import unit_rows_of_domain
 from sgps.synthesizer.head_parameters import HeadParameters, Whitening
+from sgps.synthesizer.known_background import KnownBackground
+from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.tapped_network import TapLayout
 
 
@@ -80,16 +82,17 @@ class HeadPriors(nn.Module):
             self._on_all_taps(),
             log_temperature=self.log_temperature.new_tensor(self.config.temperature).log(),
             text_weights_ND=centred_texts(texts_NF) @ self.text_down_FK @ self.text_up_KD,
-            whitening=self.whitening,
+            whitening=Whitening(self.basis_RD, self.shares_R),
             temperature_evidence=True,
             text_evidence=True,
             within_spread_K=self._known_spread(),
         )
 
-    @property
-    def whitening(self) -> Whitening:
-        """The same for every task."""
-        return Whitening(self.basis_RD, self.shares_R)
+    def background_of(self, known: KnownClasses) -> KnownBackground | None:
+        """Known classes as any task sees them; None where they do not differ."""
+        floor = 1 / self.config.whitening_shrinkage
+        parameters = replace(self._on_all_taps(), whitening=Whitening(self.basis_RD, self.shares_R))
+        return KnownBackground.of(known, self.layout.widths, parameters, floor=floor)
 
     def _known_spread(self) -> Tensor | None:
         if not self.config.separation_taps or not bool((self.within_spread_K > 0).all()):

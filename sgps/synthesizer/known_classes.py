@@ -6,7 +6,6 @@ Shapes: C known classes, B of them, D features over all taps.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgps.errors import IntegrityError, UnknownNameError
+from sgps.errors import IntegrityError
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 KNOWN_CLASSES_FORMAT = "sgps-known-classes-1"
@@ -102,21 +101,6 @@ class KnownClasses:
         """Digest of names and means."""
         named = hashlib.sha256("\n".join(self.names).encode()).hexdigest()
         return digest_tensors({named: self.means_CD})
-
-    def means_of(self, names: Sequence[str]) -> Tensor:
-        """Means (B, D) of the classes of these names, in their order.
-
-        Raises
-        ------
-        UnknownNameError: one of them is not known.
-        """
-        numbers = {name: number for number, name in enumerate(self.names)}
-        unknown = [name for name in names if name not in numbers]
-        if unknown:
-            raise UnknownNameError(
-                f"no known class {unknown[0]!r}", expected="names of the generator's known classes"
-            )
-        return self.means_CD[[numbers[name] for name in names]]
 
     def to(self, device: torch.device) -> KnownClasses:
         """The same on another device."""

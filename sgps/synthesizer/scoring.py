@@ -30,7 +30,7 @@ class Assessment:
     ----------
     probs_QN: class probabilities, rows summing to one.
     margin_Q: how much more an image resembles the nearest class of the task than the nearest class
-        known from meta-training, within [-2, 2]; None where the classifier knows no other.
+        known from meta-training counts, within [-2, 2]; None where the classifier knows no other.
     resembles_Q: name of that known class, such as ``ham10000: nv``; None likewise.
     """
 

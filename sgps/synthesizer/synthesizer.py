@@ -20,8 +20,14 @@ from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
 from sgps.synthesizer.hypernetwork import Hypernetwork, SharedBody, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
+from sgps.synthesizer.known_background import KnownBackground
 from sgps.synthesizer.known_classes import KnownClasses
-from sgps.synthesizer.resemblance import Resemblance, foreign_margin, resemblance_of
+from sgps.synthesizer.resemblance import (
+    Resemblance,
+    foreign_margin,
+    nearest_known,
+    resemblance_of,
+)
 from sgps.synthesizer.scoring import images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.support_labels import SupportLabels
@@ -115,9 +121,18 @@ class Synthesizer:
     def _body(self) -> SharedBody | None:
         return self.hypernetwork.frozen_body()
 
+    @cached_property
+    def background(self) -> KnownBackground | None:
+        """The known classes as any task sees them; None where none are known."""
+        if self.known_classes is None or self.hypernetwork.config.task_codes:
+            return None
+        with torch.inference_mode():
+            return self.hypernetwork.generator.head_priors.background_of(self.known_classes)
+
     def __getstate__(self) -> dict[str, Any]:
         """All but what is made again from the weights."""
-        return {name: value for name, value in self.__dict__.items() if name != "_body"}
+        again = ("_body", "background")
+        return {name: value for name, value in self.__dict__.items() if name not in again}
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:
@@ -158,13 +173,18 @@ class Synthesizer:
         self, synthesis: Synthesis, labels: SupportLabels
     ) -> tuple[Resemblance | None, dict[str, Any]]:
         """Resemblance to known classes, and from where on an image is foreign."""
-        if self.known_classes is None:
+        if self.known_classes is None or self.background is None:
             return None, {}
-        seen = synthesis.support_taps, labels, synthesis.head, synthesis.codes.head.whitening
-        resemblance = resemblance_of(self.known_classes, *seen)
+        taps, head, whitening = (
+            synthesis.support_taps,
+            synthesis.head,
+            synthesis.codes.head.whitening,
+        )
+        resemblance = resemblance_of(self.background, taps, labels, head, whitening)
         return resemblance, {
             "known_classes_sha256": self.known_classes.sha256,
-            "foreign_margin": foreign_margin(resemblance, *seen),
+            "nearest_known_classes": list(nearest_known(resemblance, taps, labels, head)),
+            "foreign_margin": foreign_margin(resemblance, taps, labels, head, whitening),
         }
 
     def _support(self, classes: Sequence[ClassSupport]) -> tuple[Tensor, SupportLabels]:

@@ -54,10 +54,14 @@ def pool():
     return noisy.clip(0, 255).astype(np.uint8).reshape(30, 3, 32, 32)
 
 
+def noise():
+    return np.random.default_rng(1).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module")
 def knowing(synthesizer):
-    """The same generator, which knows more classes than a classifier keeps: an image of each."""
-    images = np.random.default_rng(1).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    """The same generator, which knows classes of noise: an image of each."""
+    images = noise()
     hypernetwork = synthesizer.hypernetwork
     with torch.inference_mode():
         taps = hypernetwork.taps_under(hypernetwork.shared_body(), torch.from_numpy(images))
@@ -103,7 +107,7 @@ def test_queries_are_read_from_their_own_pool(synthesizer, bases, pool):
 @pytest.mark.parametrize("shots", [(1, 1, 1), (3, 3, 3), (3, 1, 2)], ids=str)
 def test_familiarity_is_that_of_the_synthesizer(knowing, bases, pool, shots, descriptions):
     query_pool = pool.copy()
-    query_pool[::2] = np.random.default_rng(2).integers(0, 256, pool[::2].shape)
+    query_pool[::2] = noise()[: len(pool[::2])]
     episode = episode_of(pool, shots, descriptions, query_pool=query_pool)
     banked = BankedSynthesis(knowing, bases).predict(episode)
     direct = SynthesizerMethod(knowing).predict(episode)

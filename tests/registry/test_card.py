@@ -189,9 +189,12 @@ def test_new_fields_are_escaped_too(build_package: BuildPackage) -> None:
     assert Outline(render_card(build_package(audit=audit))).of("script") == []
 
 
-def informed(plain: SynthesizedClassifier, margin: float | None) -> SynthesizedClassifier:
+def informed(
+    plain: SynthesizedClassifier, margin: float | None, nearest: list[str] | None = None
+) -> SynthesizedClassifier:
     """The same classifier, beside two known classes; the name of one would run if unescaped."""
     known = ("ham10000: nv", "<script>alert(1)</script>")
+    told = {} if nearest is None else {"nearest_known_classes": nearest}
     ways = len(plain.class_names)
     width = plain.head.weight_ND.shape[1]
     return SynthesizedClassifier(
@@ -201,8 +204,13 @@ def informed(plain: SynthesizedClassifier, margin: float | None) -> SynthesizedC
         architecture=plain.architecture,
         resolution=plain.resolution,
         taps=plain.taps,
-        details=plain.details | {"foreign_margin": margin},
-        resemblance=Resemblance(torch.zeros(ways + len(known), width).half(), known),
+        details=plain.details | {"foreign_margin": margin} | told,
+        resemblance=Resemblance(
+            torch.zeros(ways, width).half(),
+            torch.zeros(len(known), 3).half(),
+            known,
+            torch.zeros(width, 3).half(),
+        ),
     )
 
 
@@ -226,3 +234,14 @@ def test_the_card_names_the_known_classes(
     without = render_card(plain)
     for part in ("Foreign margin", "Known classes", "it hints at images"):
         assert part not in without
+
+
+def test_of_many_known_classes_the_card_names_the_nearest(build_package: BuildPackage) -> None:
+    nearest = ["<script>alert(1)</script>"]
+    page = render_card(
+        build_package(classifier=informed(build_package().classifier, None, nearest))
+    )
+    named = "<dd>&lt;script&gt;alert(1)&lt;/script&gt; and 1 that resemble it less</dd>"
+    assert named in page
+    assert "ham10000: nv" not in page
+    assert "nearest known classes" not in page

@@ -23,12 +23,12 @@ from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.scoring import images_to_tensor
 
 KEYS = {"margin", "resembles", "foreign"}
-KNOWN = "ham10000: nv"
+KNOWN, FURTHER = "ham10000: nv", ("ham10000: mel", "ham10000: bkl")
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Pixels:
-    """An image of the one class that the generator knows."""
+    """An image of a class that the generator knows."""
     return np.random.default_rng(9).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
@@ -42,12 +42,14 @@ def plain() -> Synthesizer:
 
 @pytest.fixture(scope="module")
 def knowing(plain: Synthesizer, elsewhere: Pixels) -> Synthesizer:
-    """The same with one known class."""
+    """The same with known classes, one image of each."""
     hypernetwork = plain.hypernetwork
+    others = np.random.default_rng(10).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     with torch.inference_mode():
-        images = images_to_tensor([elsewhere], plain.resolution)
+        images = images_to_tensor([elsewhere, *others], plain.resolution)
         taps = hypernetwork.taps_under(hypernetwork.shared_body(), images)
-    known = KnownClasses((KNOWN,), torch.cat(taps, dim=1), plain.generator_sha256)
+    means_CD = torch.cat(taps, dim=1)
+    known = KnownClasses((KNOWN, *FURTHER), means_CD, plain.generator_sha256)
     return Synthesizer(hypernetwork, name="knowing", known_classes=known)
 
 
@@ -86,7 +88,8 @@ def test_an_image_of_a_known_class_is_foreign_and_a_support_image_is_not(
     uri = made_of(tmp_path / "task", shared, knowing)
     foreign, own = predict_pixels(uri, [("foreign", elsewhere), ("own", support)], shared)
     least = load_verified(uri, shared).details["foreign_margin"]
-    assert (foreign.resembles, own.resembles) == (KNOWN, KNOWN)
+    assert foreign.resembles == KNOWN
+    assert own.resembles in (KNOWN, *FURTHER)
     assert foreign.foreign_margin == own.foreign_margin == least
     assert foreign.margin is not None
     assert own.margin is not None
@@ -118,7 +121,6 @@ def test_of_one_image_a_class_nothing_is_called_foreign(
     uri = made_of(tmp_path / "task", shared, knowing)
     [found] = predict_pixels(uri, [("a", elsewhere)], shared)
     assert found.margin is not None
-    assert found.margin < 0
     assert not found.foreign
     assert KEYS - set(found.to_dict()) == {"foreign"}
 

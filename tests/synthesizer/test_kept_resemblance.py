@@ -22,7 +22,7 @@ from sgps.synthesizer import (
 from sgps.synthesizer.checkpoint import save_generator
 from sgps.synthesizer.compact import CompactClassifier
 from sgps.synthesizer.known_classes import KnownClasses
-from sgps.synthesizer.resemblance import KEPT_CLASSES
+from sgps.synthesizer.resemblance import TOLD_CLASSES, Resemblance
 from sgps.synthesizer.scoring import MARGIN_WEIGHT, Assessment, images_to_tensor
 from sgps.synthesizer.sealed import digest_tensors, write_sealed
 
@@ -87,7 +87,7 @@ def test_an_assessment_is_probabilities_and_margins_of_the_rows(
     found = classifier.assess(images)
     np.testing.assert_allclose(found.probs_QN, classifier.predict_proba(images), atol=1e-6)
     assert classifier.resemblance is not None
-    assert len(classifier.resemblance.names) == KEPT_CLASSES
+    assert len(classifier.resemblance.names) == KNOWN
     margin_Q, index_Q = classifier.resemblance.margins(classifier.rows(images))
     np.testing.assert_array_equal(found.margin_Q, margin_Q.numpy())
     assert found.resembles_Q == tuple(classifier.resemblance.names[i] for i in index_Q.tolist())
@@ -95,6 +95,11 @@ def test_an_assessment_is_probabilities_and_margins_of_the_rows(
     assert found.familiarity_Q.dtype == np.float64
     expected = found.probs_QN.max(axis=1) + MARGIN_WEIGHT * margin_Q.numpy()
     np.testing.assert_allclose(found.familiarity_Q, expected, atol=1e-6)
+
+
+def assert_same_tensors(one: Resemblance, other: Resemblance) -> None:
+    assert one.tensors().keys() == other.tensors().keys()
+    assert all(torch.equal(one.tensors()[name], tensor) for name, tensor in other.tensors().items())
 
 
 def test_rows_are_what_the_head_makes_its_logits_of(classifier: SynthesizedClassifier) -> None:
@@ -111,15 +116,13 @@ def test_images_of_a_known_class_are_foreign_and_those_of_the_support_at_home(
     classifier: SynthesizedClassifier, backdrop: tuple[np.ndarray, ...], make_task: MakeTask
 ) -> None:
     assert classifier.resemblance is not None
-    kept = classifier.resemblance.names
-    theirs = classifier.assess([backdrop[int(name.split()[1])] for name in kept])
+    theirs = classifier.assess(backdrop)
     assert theirs.margin_Q is not None
-    assert (theirs.margin_Q < 0).all()
-    assert theirs.resembles_Q == kept
+    assert theirs.resembles_Q == classifier.resemblance.names
     support = [pixels for given in make_task(SHAPES).classes for pixels in given.images]
     ours = classifier.assess(support).margin_Q
     assert ours is not None
-    assert (ours > 0).all()
+    assert theirs.margin_Q.max() < ours.min()
 
 
 def test_where_no_class_is_known_there_is_no_margin(
@@ -158,7 +161,7 @@ def test_saved_and_loaded_is_the_same(classifier: SynthesizedClassifier, tmp_pat
     assert classifier.resemblance is not None
     assert loaded.resemblance is not None
     assert loaded.resemblance.names == classifier.resemblance.names
-    assert torch.equal(loaded.resemblance.weight_MD, classifier.resemblance.weight_MD)
+    assert_same_tensors(loaded.resemblance, classifier.resemblance)
     assert loaded.weights_sha256 == classifier.weights_sha256
     assert loaded.description_sha256 == classifier.description_sha256
     written = json.loads((tmp_path / "classifier.json").read_text())
@@ -205,17 +208,51 @@ def test_a_folder_written_before_there_were_known_classes(
     assert loaded.assess(random_images(7, 1)).margin_Q is None
 
 
+def former(classifier: SynthesizedClassifier) -> SynthesizedClassifier:
+    """A classifier as they were made before there was a discriminant."""
+    assert classifier.resemblance is not None
+    names = classifier.resemblance.names[:2]
+    classifier.resemblance = Resemblance(
+        classifier.resemblance.own_ND, -classifier.resemblance.own_ND[:2], names, None
+    )
+    return classifier
+
+
+def test_what_was_made_before_the_discriminant_is_read_and_sealed_as_it_was(
+    classifier: SynthesizedClassifier, knowing: Synthesizer, tmp_path: Path
+) -> None:
+    old = former(classifier)
+    old.save(tmp_path)
+    written = json.loads((tmp_path / "classifier.json").read_text())
+    assert written["format"] == "sgps-classifier-1"
+    loaded = SynthesizedClassifier.load(tmp_path)
+    assert loaded.description_sha256 == written["seal"]
+    assert "resemblance.weight" in loaded.beside()
+    images = random_images(7, 3)
+    assert_same_assessment(loaded.assess(images), old.assess(images))
+    compact = CompactClassifier.of(loaded, knowing)
+    assert_the_same(compact.expand(knowing), old)
+
+
+def test_directions_and_names_that_do_not_match_are_refused(
+    classifier: SynthesizedClassifier,
+) -> None:
+    description = classifier.description()
+    tensors = classifier.tensors() | classifier.beside()
+    for changes in ({"known_classes": ["drawn: 1"]}, {"class_names": ["a", "b"]}):
+        with pytest.raises(IntegrityError, match="known classes are named"):
+            SynthesizedClassifier.from_tensors(tensors, description | changes)
+
+
 def test_the_compact_form_gives_it_bit_for_bit(
     classifier: SynthesizedClassifier, knowing: Synthesizer, tmp_path: Path
 ) -> None:
-    """The directions of known classes are made again from what the generator knows."""
+    """What it has of known classes is made again from what the generator knows."""
     compact = CompactClassifier.of(classifier, knowing)
     compact.save(tmp_path)
-    assert "resemblance.weight" not in compact.tensors
-    assert compact.tensors["resemblance.own"].shape == (
-        3,
-        classifier.rows(random_images(1, 1)).shape[1],
-    )
+    kept = [name for name in compact.tensors if name.startswith("resemblance.")]
+    assert kept == ["resemblance.own"]
+    assert "known_classes" not in compact.description
     expanded = CompactClassifier.load(tmp_path).expand(knowing)
     assert_the_same(expanded, classifier)
 
@@ -241,7 +278,7 @@ def test_a_compact_form_made_beside_other_known_classes_holds_every_direction(
 ) -> None:
     for maker in (others, ignorant):
         compact = CompactClassifier.of(classifier, maker)
-        assert "resemblance.own" not in compact.tensors
+        assert {"resemblance.known", "resemblance.projection"} < set(compact.tensors)
         for expander in (knowing, others, ignorant):
             assert_the_same(compact.expand(expander), classifier)
 
@@ -254,17 +291,16 @@ def test_other_directions_under_the_same_digest_are_refused(
     own_ND = compact.tensors["resemblance.own"].clone()
     own_ND[0, 0] += 0.5
     forged = replace(compact, tensors={**compact.tensors, "resemblance.own": own_ND})
-    for exact in (True, False):
-        with pytest.raises(IntegrityError, match="other weights here"):
-            forged.expand(knowing, exact=exact)
+    with pytest.raises(IntegrityError, match="other weights here"):
+        forged.expand(knowing)
 
 
 def test_a_compact_form_of_the_first_format_is_read(
     classifier: SynthesizedClassifier, knowing: Synthesizer, ignorant: Synthesizer, tmp_path: Path
 ) -> None:
     compact = CompactClassifier.of(classifier, ignorant)
-    former = {name: fact for name, fact in compact.description.items() if name != "beside_sha256"}
-    write_sealed(tmp_path, "compact", compact.tensors, former, file_format="sgps-compact-1")
+    facts = {name: fact for name, fact in compact.description.items() if name != "beside_sha256"}
+    write_sealed(tmp_path, "compact", compact.tensors, facts, file_format="sgps-compact-1")
     assert_the_same(CompactClassifier.load(tmp_path).expand(knowing), classifier)
 
 
@@ -289,11 +325,12 @@ def test_the_order_of_images_and_classes(knowing: Synthesizer, make_task: MakeTa
     assert first.resemblance is not None
     assert same.resemblance is not None
     assert other.resemblance is not None
-    assert torch.equal(same.resemblance.weight_MD, first.resemblance.weight_MD)
+    assert_same_tensors(same.resemblance, first.resemblance)
+    assert_same_tensors(other.resemblance, first.resemblance.reordered(torch.tensor(order)))
     assert other.resemblance.names == same.resemblance.names == first.resemblance.names
-    rows = [*order, *range(3, 3 + KEPT_CLASSES)]
-    assert torch.equal(other.resemblance.weight_MD, first.resemblance.weight_MD[rows])
-    assert other.details["foreign_margin"] == first.details["foreign_margin"]
+    for fact in ("foreign_margin", "nearest_known_classes"):
+        assert other.details[fact] == first.details[fact]
+    assert len(first.details["nearest_known_classes"]) == TOLD_CLASSES
     found, expected = other.assess(images), first.assess(images)
     assert found.margin_Q is not None
     assert expected.margin_Q is not None
@@ -329,7 +366,7 @@ def test_the_shipped_generators_know_classes(generator: str, make_task: MakeTask
     shipped = Synthesizer.load(generator, device="cpu")
     assert shipped.known_classes is not None
     names = shipped.known_classes.names
-    assert len(names) == len(set(names)) > KEPT_CLASSES
+    assert len(names) == len(set(names)) > TOLD_CLASSES
     datasets = {name.split(": ", 1)[0] for name in names}
     assert datasets == set(shipped.lineage["trained_on"])
     assert shipped.known_classes.means_CD.isfinite().all()

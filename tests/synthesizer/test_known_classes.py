@@ -129,10 +129,3 @@ def test_one_that_names_no_generator_is_refused(tmp_path: Path) -> None:
 def test_files_of_like_names_are_no_known_classes(tmp_path: Path) -> None:
     (tmp_path / "known_classes.md").write_text("Notes.")
     assert KnownClasses.load(tmp_path, GENERATOR) is None
-
-
-def test_means_are_found_by_name() -> None:
-    known = KnownClasses(("a", "b", "c"), normal(3, 0), GENERATOR)
-    assert torch.equal(known.means_of(("b", "a", "b")), known.means_CD[[1, 0, 1]])
-    with pytest.raises(UnknownNameError, match="no known class 'missing: 1'"):
-        known.means_of(("a", "missing: 1"))
