@@ -36,13 +36,13 @@ from sgps.synthesizer.task import Pixels
 CLASSIFIER_FORMAT = "sgps-classifier-2"
 _BEFORE_THE_DISCRIMINANT = "sgps-classifier-1"
 _STEM = "classifier"
-HEAD_TENSORS = ("centre", "scale", "weight", "bias")
-HEAD = "head."
+_HEAD_TENSORS = ("centre", "scale", "weight", "bias")
+_HEAD = "head."
 CODES = "codes."
 RESEMBLANCE = "resemblance."
 """What the names of those tensors begin with that a saved classifier has beside its weights."""
 BESIDE = (CODES, RESEMBLANCE)
-_NO_BODY = (HEAD, *BESIDE)
+_NO_BODY = (_HEAD, *BESIDE)
 KNOWN_CLASSES = "known_classes"
 
 
@@ -251,13 +251,9 @@ class SynthesizedClassifier:
 
         ``tensors`` may hold what is :meth:`beside` the weights, ``description`` further entries.
         """
-        head = LinearHead.from_tensors(
-            {name: tensors[HEAD + name] for name in HEAD_TENSORS},
-            unit_rows=description["unit_rows"],
-        )
         return cls(
             {name: tensor for name, tensor in tensors.items() if not name.startswith(_NO_BODY)},
-            head,
+            head_of(tensors, description),
             class_names=description["class_names"],
             architecture=description["architecture"],
             resolution=description["resolution"],
@@ -291,10 +287,17 @@ class SynthesizedClassifier:
         }
 
     def _head_tensors(self) -> dict[str, Tensor]:
-        return {HEAD + name: tensor for name, tensor in self.head.tensors().items()}
+        return {_HEAD + name: tensor for name, tensor in self.head.tensors().items()}
 
     def _saved(self) -> dict[str, Tensor]:
         return self.tensors() | self.beside()
+
+
+def head_of(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> LinearHead:
+    """The head among the tensors of a classifier of this description."""
+    return LinearHead.from_tensors(
+        {name: tensors[_HEAD + name] for name in _HEAD_TENSORS}, unit_rows=description["unit_rows"]
+    )
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

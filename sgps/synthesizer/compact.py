@@ -17,11 +17,10 @@ from sgps.errors import InputError, IntegrityError
 from sgps.synthesizer.classifier import (
     BESIDE,
     CODES,
-    HEAD,
-    HEAD_TENSORS,
     KNOWN_CLASSES,
     RESEMBLANCE,
     SynthesizedClassifier,
+    head_of,
 )
 from sgps.synthesizer.generator import GeneratedCodes
 from sgps.synthesizer.head import LinearHead
@@ -116,11 +115,9 @@ class CompactClassifier:
         others = {name: tensor for name, tensor in made.items() if name not in kept}
         description = dict(self.description)
         if RESEMBLANCE + OWN in beside and KNOWN_CLASSES not in description:
-            head = LinearHead.from_tensors(
-                {name: kept[HEAD + name] for name in HEAD_TENSORS},
-                unit_rows=description["unit_rows"],
+            found = _known_again(
+                beside[RESEMBLANCE + OWN], head_of(kept, description), description, synthesizer
             )
-            found = _known_again(beside[RESEMBLANCE + OWN], head, description, synthesizer)
             description[KNOWN_CLASSES] = list(found.names)
             again = {RESEMBLANCE + name: tensor for name, tensor in found.tensors().items()}
             beside |= again
