@@ -134,9 +134,8 @@ def resemblance_beside(
     own_ND: Tensor, background: KnownBackground, head: LinearHead
 ) -> Resemblance:
     """Resemblance to a task's classes of these directions, float16, and to all known classes."""
-    return Resemblance(
-        own_ND, background.coordinates(head), background.names, background.projection_DK
-    )
+    known_CK, projection_DK = background.coordinates(head), background.projection_DK.clone()
+    return Resemblance(own_ND, known_CK, background.names, projection_DK)
 
 
 def nearest_known(

@@ -311,6 +311,15 @@ def assert_the_same(expanded: SynthesizedClassifier, classifier: SynthesizedClas
     assert_same_assessment(expanded.assess(images), classifier.assess(images))
 
 
+def test_no_two_classifiers_hold_the_same_memory(knowing: Synthesizer, make_task: MakeTask) -> None:
+    first = knowing.synthesize(make_task(SHAPES))
+    before = {name: tensor.clone() for name, tensor in first.beside().items()}
+    for tensor in first.beside().values():
+        tensor.zero_()
+    second = knowing.synthesize(make_task(SHAPES)).beside()
+    assert all(torch.equal(second[name], tensor) for name, tensor in before.items())
+
+
 def test_the_order_of_images_and_classes(knowing: Synthesizer, make_task: MakeTask) -> None:
     task = make_task((2, 1, 3))
     turned = [
