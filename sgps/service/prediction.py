@@ -46,8 +46,9 @@ class Prediction:
     state: of the model's review; "" where the ledger does not know the model.
     abstention_threshold: probability below which it is not sure, in [0, 1]; None where the model
         has none.
-    margin: how much more the image resembles the nearest class of the task than the nearest class
-        that the generator knows from meta-training; None where it knows none.
+    margin: how much the image resembles the nearest class of the task, less how much it resembles
+        the nearest class that the generator knows from meta-training as that counts; None where it
+        knows none.
     resembles: name of that known class, such as ``ham10000: nv``; None likewise.
     foreign_margin: margin that one in ten left-out support images falls short of; None where it
         could not be told.

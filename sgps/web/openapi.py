@@ -47,8 +47,9 @@ _PREDICTION = {
         "abstention_threshold": {"type": ["number", "null"]},
         "margin": {
             "type": "number",
-            "description": "How much more the image resembles the nearest class of the task than"
-            " the nearest class known from meta-training; left out where none is known.",
+            "description": "How much the image resembles the nearest class of the task, less"
+            " how much it resembles the nearest class known from meta-training as that counts;"
+            " left out where none is known.",
         },
         "resembles": {**_TEXT, "description": "That known class; left out likewise."},
         "foreign": {
