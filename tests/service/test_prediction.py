@@ -29,8 +29,10 @@ from sgps.service.synthesis import SynthesisReceipt, synthesize_request
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.classifier import CLASSIFIER_FORMAT
 from sgps.synthesizer.sealed import read_sealed, write_sealed
+
+CLASSIFIER = "sgps-classifier-1"
+"""What a classifier without known classes is saved as."""
 
 
 @pytest.fixture
@@ -102,10 +104,10 @@ def test_swapped_class_names_are_refused_even_when_sealed_again(
     receipt: SynthesisReceipt, workspace: Workspace, image: Path
 ) -> None:
     folder = classifier_folder(workspace.settings, receipt)
-    content = read_sealed(folder, "classifier", file_format=CLASSIFIER_FORMAT)
+    content = read_sealed(folder, "classifier", file_format=CLASSIFIER)
     names = content.description["class_names"]
     swapped = {**content.description, "class_names": names[::-1]}
-    write_sealed(folder, "classifier", content.tensors, swapped, file_format=CLASSIFIER_FORMAT)
+    write_sealed(folder, "classifier", content.tensors, swapped, file_format=CLASSIFIER)
     with pytest.raises(IntegrityError, match=r"description_(sha256|hmac)"):
         predict_in_workspace(receipt.model_uri, [image], workspace)
 
