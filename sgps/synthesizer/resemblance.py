@@ -73,14 +73,16 @@ class Resemblance:
 
     def to_known(self, rows_QD: Tensor) -> tuple[Tensor, Tensor]:
         """How much rows resemble the nearest known class, as it counts, and its number (Q,)."""
+        likeness_Q, index_Q = self.likeness(rows_QD).max(dim=1)
+        return likeness_Q, index_Q
+
+    def likeness(self, rows_QD: Tensor) -> Tensor:
+        """How much rows resemble each known class (Q, C), as it counts."""
         known_CK = self.known_CK.to(rows_QD)
         if self.projection_DK is None:
-            likeness_QC = rows_QD @ known_CK.T
-        else:
-            along_QK = normalize(rows_QD @ self.projection_DK.to(rows_QD), dim=1)
-            likeness_QC = KNOWN_WEIGHT * (along_QK @ known_CK.T)
-        likeness_Q, index_Q = likeness_QC.max(dim=1)
-        return likeness_Q, index_Q
+            return rows_QD @ known_CK.T
+        along_QK = normalize(rows_QD @ self.projection_DK.to(rows_QD), dim=1)
+        return KNOWN_WEIGHT * (along_QK @ known_CK.T)
 
     def reordered(self, order_N: Tensor) -> Resemblance:
         """That of the classifier whose output i is this one's output ``order_N[i]``."""
@@ -147,9 +149,7 @@ def nearest_known(
     """Names of the known classes that the classes of a support resemble most, nearest first."""
     rows_SD = head.features(support_taps)
     means_ND = labels.one_hot_SN.to(rows_SD).T @ rows_SD
-    projection_DK = resemblance.projection_DK
-    along_NK = means_ND if projection_DK is None else means_ND @ projection_DK.to(means_ND)
-    likeness_C = (normalize(along_NK, dim=1) @ resemblance.known_CK.to(along_NK).T).amax(dim=0)
+    likeness_C = resemblance.likeness(means_ND).amax(dim=0)
     numbers = likeness_C.argsort(descending=True, stable=True)[:TOLD_CLASSES].tolist()
     return tuple(resemblance.names[number] for number in numbers)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,13 @@ import torch
 
 from sgps.synthesizer import ClassSupport, GeneratorConfig, Hypernetwork, Synthesizer, Task
 from sgps.synthesizer.head_priors import HeadPriors
+from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.scoring import images_to_tensor
+from sgps.synthesizer.sealed import digest_tensors
 from sgps.synthesizer.support_labels import SupportLabels
 
 RESOLUTION = 64
+KNOWN_CLASSES = 30
 MakeTask = Callable[..., Task]
 
 
@@ -94,3 +99,37 @@ def make_task() -> MakeTask:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def backdrop() -> tuple[np.ndarray, ...]:
+    """One image of each known class."""
+    return random_images(77, KNOWN_CLASSES)
+
+
+@pytest.fixture(scope="session")
+def known(shared: Hypernetwork, backdrop: tuple[np.ndarray, ...]) -> KnownClasses:
+    images = images_to_tensor(backdrop, RESOLUTION)
+    with torch.inference_mode():
+        taps = shared.taps_under(shared.shared_body(), images)
+    names = tuple(f"drawn: {number}" for number in range(KNOWN_CLASSES))
+    return KnownClasses(
+        names, torch.cat(taps, dim=1), digest_tensors(shared.generator.state_dict())
+    )
+
+
+@pytest.fixture(scope="session")
+def knowing(shared: Hypernetwork, known: KnownClasses) -> Synthesizer:
+    return Synthesizer(shared, name="knowing", known_classes=known)
+
+
+@pytest.fixture(scope="session")
+def ignorant(shared: Hypernetwork) -> Synthesizer:
+    return Synthesizer(shared, name="knowing")
+
+
+@pytest.fixture(scope="session")
+def others(shared: Hypernetwork, known: KnownClasses) -> Synthesizer:
+    """The same generator, which knows classes of other looks under the same names."""
+    moved = replace(known, means_CD=known.means_CD + 0.01)
+    return Synthesizer(shared, name="knowing", known_classes=moved)

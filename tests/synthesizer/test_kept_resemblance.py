@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,61 +22,17 @@ from sgps.synthesizer.checkpoint import save_generator
 from sgps.synthesizer.compact import CompactClassifier
 from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.resemblance import TOLD_CLASSES, Resemblance
-from sgps.synthesizer.scoring import MARGIN_WEIGHT, Assessment, images_to_tensor
-from sgps.synthesizer.sealed import digest_tensors, write_sealed
+from sgps.synthesizer.scoring import MARGIN_WEIGHT, images_to_tensor
 
-from .conftest import RESOLUTION, MakeTask, random_images
+from .conftest import KNOWN_CLASSES, RESOLUTION, MakeTask, random_images
+from .same_classifiers import assert_same_assessment, assert_the_same
 
-KNOWN = 30
 SHAPES = (1, 2, 1)
-
-
-@pytest.fixture(scope="module")
-def backdrop() -> tuple[np.ndarray, ...]:
-    """One image of each known class."""
-    return random_images(77, KNOWN)
-
-
-@pytest.fixture(scope="module")
-def known(shared: Hypernetwork, backdrop: tuple[np.ndarray, ...]) -> KnownClasses:
-    images = images_to_tensor(backdrop, RESOLUTION)
-    with torch.inference_mode():
-        taps = shared.taps_under(shared.shared_body(), images)
-    names = tuple(f"drawn: {number}" for number in range(KNOWN))
-    return KnownClasses(names, torch.cat(taps, dim=1), digest_of(shared))
-
-
-def digest_of(hypernetwork: Hypernetwork) -> str:
-    return digest_tensors(hypernetwork.generator.state_dict())
-
-
-@pytest.fixture(scope="module")
-def knowing(shared: Hypernetwork, known: KnownClasses) -> Synthesizer:
-    return Synthesizer(shared, name="knowing", known_classes=known)
-
-
-@pytest.fixture(scope="module")
-def ignorant(shared: Hypernetwork) -> Synthesizer:
-    return Synthesizer(shared, name="knowing")
-
-
-@pytest.fixture(scope="module")
-def others(shared: Hypernetwork, known: KnownClasses) -> Synthesizer:
-    """The same generator, which knows classes of other looks under the same names."""
-    moved = replace(known, means_CD=known.means_CD + 0.01)
-    return Synthesizer(shared, name="knowing", known_classes=moved)
 
 
 @pytest.fixture
 def classifier(knowing: Synthesizer, make_task: MakeTask) -> SynthesizedClassifier:
     return knowing.synthesize(make_task(SHAPES))
-
-
-def assert_same_assessment(one: Assessment, other: Assessment) -> None:
-    np.testing.assert_array_equal(one.probs_QN, other.probs_QN)
-    np.testing.assert_array_equal(one.margin_Q, other.margin_Q)
-    np.testing.assert_array_equal(one.familiarity_Q, other.familiarity_Q)
-    assert one.resembles_Q == other.resembles_Q
 
 
 def test_an_assessment_is_probabilities_and_margins_of_the_rows(
@@ -87,7 +42,7 @@ def test_an_assessment_is_probabilities_and_margins_of_the_rows(
     found = classifier.assess(images)
     np.testing.assert_allclose(found.probs_QN, classifier.predict_proba(images), atol=1e-6)
     assert classifier.resemblance is not None
-    assert len(classifier.resemblance.names) == KNOWN
+    assert len(classifier.resemblance.names) == KNOWN_CLASSES
     margin_Q, index_Q = classifier.resemblance.margins(classifier.rows(images))
     np.testing.assert_array_equal(found.margin_Q, margin_Q.numpy())
     assert found.resembles_Q == tuple(classifier.resemblance.names[i] for i in index_Q.tolist())
@@ -242,73 +197,6 @@ def test_directions_and_names_that_do_not_match_are_refused(
     for changes in ({"known_classes": ["drawn: 1"]}, {"class_names": ["a", "b"]}):
         with pytest.raises(IntegrityError, match="known classes are named"):
             SynthesizedClassifier.from_tensors(tensors, description | changes)
-
-
-def test_the_compact_form_gives_it_bit_for_bit(
-    classifier: SynthesizedClassifier, knowing: Synthesizer, tmp_path: Path
-) -> None:
-    """What it has of known classes is made again from what the generator knows."""
-    compact = CompactClassifier.of(classifier, knowing)
-    compact.save(tmp_path)
-    kept = [name for name in compact.tensors if name.startswith("resemblance.")]
-    assert kept == ["resemblance.own"]
-    assert "known_classes" not in compact.description
-    expanded = CompactClassifier.load(tmp_path).expand(knowing)
-    assert_the_same(expanded, classifier)
-
-
-def test_the_compact_form_needs_the_classes_that_its_generator_knew(
-    classifier: SynthesizedClassifier,
-    knowing: Synthesizer,
-    others: Synthesizer,
-    ignorant: Synthesizer,
-) -> None:
-    compact = CompactClassifier.of(classifier, knowing)
-    for maker, found in ((ignorant, "knows no classes"), (others, "knows other classes")):
-        for exact in (True, False):
-            with pytest.raises(IntegrityError, match=f"'knowing' {found}.* restore known_classes"):
-                compact.expand(maker, exact=exact)
-
-
-def test_a_compact_form_made_beside_other_known_classes_holds_every_direction(
-    classifier: SynthesizedClassifier,
-    knowing: Synthesizer,
-    others: Synthesizer,
-    ignorant: Synthesizer,
-) -> None:
-    for maker in (others, ignorant):
-        compact = CompactClassifier.of(classifier, maker)
-        assert {"resemblance.known", "resemblance.projection"} < set(compact.tensors)
-        for expander in (knowing, others, ignorant):
-            assert_the_same(compact.expand(expander), classifier)
-
-
-def test_other_directions_under_the_same_digest_are_refused(
-    classifier: SynthesizedClassifier, knowing: Synthesizer
-) -> None:
-    assert classifier.resemblance is not None
-    compact = CompactClassifier.of(classifier, knowing)
-    own_ND = compact.tensors["resemblance.own"].clone()
-    own_ND[0, 0] += 0.5
-    forged = replace(compact, tensors={**compact.tensors, "resemblance.own": own_ND})
-    with pytest.raises(IntegrityError, match="other weights here"):
-        forged.expand(knowing)
-
-
-def test_a_compact_form_of_the_first_format_is_read(
-    classifier: SynthesizedClassifier, knowing: Synthesizer, ignorant: Synthesizer, tmp_path: Path
-) -> None:
-    compact = CompactClassifier.of(classifier, ignorant)
-    facts = {name: fact for name, fact in compact.description.items() if name != "beside_sha256"}
-    write_sealed(tmp_path, "compact", compact.tensors, facts, file_format="sgps-compact-1")
-    assert_the_same(CompactClassifier.load(tmp_path).expand(knowing), classifier)
-
-
-def assert_the_same(expanded: SynthesizedClassifier, classifier: SynthesizedClassifier) -> None:
-    assert expanded.description_sha256 == classifier.description_sha256
-    assert expanded.weights_sha256 == classifier.weights_sha256
-    images = random_images(3, 5)
-    assert_same_assessment(expanded.assess(images), classifier.assess(images))
 
 
 def test_no_two_classifiers_hold_the_same_memory(knowing: Synthesizer, make_task: MakeTask) -> None:
