@@ -66,7 +66,8 @@ def benchmark(
         list[str] | None, typer.Option(help="These shots instead of the suite's, with commas.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the suite's benchmark.json and benchmark.html.")
+        Path | None,
+        typer.Option(help="Folder for the suite's benchmark.json, benchmark.html, episodes.csv."),
     ] = None,
     role: Annotated[str, typer.Option(help="Whose rows of the manifest are used.")] = "novel_test",
     n_way: Annotated[int, typer.Option(help="Classes an episode.")] = 5,
@@ -191,7 +192,7 @@ def _run_suite(request: SuiteRequest, synthesizer: Synthesizer) -> None:
 
     benchmark_suite(request, synthesizer, stages=stages, announce=write_result)
     if request.out is not None:
-        say(f"report: {request.out / 'benchmark.json'} and benchmark.html beside it")
+        say(f"report: {request.out / 'benchmark.json'}, benchmark.html and episodes.csv beside it")
 
 
 def _run_manifest(

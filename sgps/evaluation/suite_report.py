@@ -1,4 +1,4 @@
-"""The outcome of a benchmark suite on file: one JSON for machines, one page for people."""
+"""The outcome of a benchmark suite on file: JSON for machines, a page for people, a table."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from sgps.errors import InputError, StoreError
 from sgps.evaluation.html_report import render_page
 
 JSON_NAME = "benchmark.json"
 PAGE_NAME = "benchmark.html"
+EPISODES_NAME = "episodes.csv"
+_DIGITS = 6
 
 
-def write_suite_report(suite: Mapping[str, Any], folder: Path) -> Path:
+def write_suite_report(
+    suite: Mapping[str, Any], folder: Path, *, episodes: pd.DataFrame | None = None
+) -> Path:
     """Write ``benchmark.json`` and ``benchmark.html`` into a folder, which is made as needed.
 
-    Both are written or neither is; what was there before stays until both are ready. Returns the
+    All are written or none is; what was there before stays until all are ready. Returns the
     path of the page.
 
     suite: ``suite`` (command, commit, seed, ...) and ``settings``, each in the form of
         `BenchmarkReport.to_dict`.
+    episodes: also written, as ``episodes.csv``; see :func:`sgps.evaluation.episode_table`.
 
     Raises
     ------
@@ -40,7 +47,12 @@ def write_suite_report(suite: Mapping[str, Any], folder: Path) -> Path:
         content = json.dumps(suite, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise InputError(f"the suite cannot be written as JSON: {error}") from error
-    _write_all({folder / JSON_NAME: content, folder / PAGE_NAME: render_page(suite)})
+    texts = {folder / JSON_NAME: content, folder / PAGE_NAME: render_page(suite)}
+    if episodes is not None:
+        texts[folder / EPISODES_NAME] = episodes.to_csv(
+            index=False, lineterminator="\n", float_format=f"%.{_DIGITS}g"
+        )
+    _write_all(texts)
     return folder / PAGE_NAME
 
 

@@ -235,9 +235,11 @@ def benchmark_suite(
     }
     suite = suite_record(request.suite, outcomes, data=request.data, record=record)
     if request.out is not None:
+        from sgps.evaluation.episode_table import episode_table  # noqa: PLC0415 heavy
         from sgps.evaluation.suite_report import write_suite_report  # noqa: PLC0415 heavy
 
-        write_suite_report(suite, request.out)
+        measured = [outcome for outcome in outcomes if isinstance(outcome, BenchmarkReport)]
+        write_suite_report(suite, request.out, episodes=episode_table(measured))
     if request.readme is not None:
         from sgps.evaluation.readme_table import write_readme_table  # noqa: PLC0415 heavy
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from cli_outcome import Sgps
@@ -106,7 +107,12 @@ def test_a_suite_is_measured_and_goes_on_where_it_stopped(
     page = (tmp_path / "out" / "benchmark.html").read_text()
     assert "sgps benchmark --suite" in page
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"benchmark.json", "benchmark.html", "episodes.sqlite"}
+    assert names == {"benchmark.json", "benchmark.html", "episodes.csv", "episodes.sqlite"}
+    by_episode = pd.read_csv(tmp_path / "out" / "episodes.csv")
+    for setting in content["settings"]:
+        chosen = by_episode[by_episode["setting"] == setting["settings"]["name"]]
+        for method, figures in setting["methods"].items():
+            assert chosen[method].mean() == pytest.approx(figures["accuracy"]["mean"], rel=1e-5)
 
 
 def test_a_part_of_a_suite_needs_no_folder_for_the_report(

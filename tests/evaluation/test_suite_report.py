@@ -4,6 +4,8 @@ import copy
 import json
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 from example_suite import build_suite
 
@@ -37,6 +39,16 @@ def test_writing_again_gives_the_same_bytes(suite, report, tmp_path):
     again = write_suite_report(suite, tmp_path)
     for name in ("benchmark.html", "benchmark.json"):
         assert again.with_name(name).read_bytes() == report.with_name(name).read_bytes()
+
+
+def test_accuracies_by_episode_are_written_beside_them_or_nothing_is(suite, tmp_path):
+    episodes = pd.DataFrame({"episode": [0, 1], "sgps": [2 / 3, np.nan]})
+    report = write_suite_report(suite, tmp_path / "all", episodes=episodes)
+    assert report.with_name("episodes.csv").read_text() == "episode,sgps\n0,0.666667\n1,\n"
+    (tmp_path / "blocked" / "episodes.csv").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"episodes\.csv: cannot be written"):
+        write_suite_report(suite, tmp_path / "blocked", episodes=episodes)
+    assert [path.name for path in (tmp_path / "blocked").iterdir()] == ["episodes.csv"]
 
 
 def test_files_are_as_readable_as_any_other(report, tmp_path):

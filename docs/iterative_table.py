@@ -1,0 +1,155 @@
+"""SGPS against training on the support: the table of results.md from accuracies by episode.
+
+    python docs/iterative_table.py --add reports/full/episodes.csv
+    python docs/iterative_table.py --write docs/results.md
+
+The record, one row an episode that the iterative methods ran on, grows by ``--add`` from the
+``episodes.csv`` of ``sgps benchmark --baselines all``, wherever and whenever that was run; a row
+that is there already is replaced. Rows of other images or another generator are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sgps.errors import InputError, SgpsError
+from sgps.evaluation import Interval, mean_interval
+from sgps.evaluation.bases import META, PUBLIC
+from sgps.evaluation.episode_table import EPISODE, SETTING
+from sgps.evaluation.methods import SGPS
+
+RECORD = Path(__file__).resolve().parent / "benchmark" / "iterative.csv"
+START, END = "<!-- iterative:start -->", "<!-- iterative:end -->"
+KEY = ["setting", "n_way", "k_shot", "seed", "resolution", EPISODE]
+KINDS = {
+    "head only": ("head_only",),
+    "MAML or ANIL": ("maml", "anil"),
+    "full fine-tuning": ("fine_tune_linear", "fine_tune_ridge"),
+}
+BASES = {PUBLIC: "public", META: "ours"}
+COLUMNS = {
+    f"{kind}, {of_whom}": [f"{base}/{method}" for method in methods]
+    for base, of_whom in BASES.items()
+    for kind, methods in KINDS.items()
+}
+METHODS = [method for methods in COLUMNS.values() for method in methods]
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Return the rows of a table by episode on which every iterative method ran."""
+    try:
+        rows = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}", expected="the episodes.csv of a suite") from error
+    wanted = [*SETTING, EPISODE, SGPS, *METHODS]
+    if missing := [name for name in wanted if name not in rows]:
+        raise InputError(
+            f"{path}: no column {missing[0]}",
+            expected="the episodes.csv of a suite run with --baselines all",
+        )
+    return rows[wanted].dropna().reset_index(drop=True)
+
+
+def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all tables, by setting and episode; of two of one episode the later."""
+    merged = pd.concat(tables, ignore_index=True).drop_duplicates(KEY, keep="last")
+    for name, what in (("data_digest", "images"), ("generator_sha256", "generators")):
+        kinds = merged.groupby("setting")[name].nunique()
+        if (kinds > 1).any():
+            raise InputError(
+                f"{kinds.idxmax()}: rows of {kinds.max()} different {what}",
+                expected="one",
+                remedy="run the benchmark on the same data and generator, or begin a new record",
+            )
+    return merged.sort_values(KEY).reset_index(drop=True)
+
+
+def render(record: pd.DataFrame) -> str:
+    """Return the table in Markdown: SGPS minus each method, in points, paired, at 95 %.
+
+    Of two methods of a kind the one that is better in a setting is taken, which favours it.
+    """
+    lines = [_line(["setting", "episodes", "SGPS", *COLUMNS]), "|" + "---|" * (3 + len(COLUMNS))]
+    means = []
+    for (name, n_way, k_shot), rows in record.groupby(["setting", "n_way", "k_shot"], sort=False):
+        if len(rows) < 2:
+            continue
+        gains = [min(_gains(rows, methods), key=np.mean) for methods in COLUMNS.values()]
+        means.append([gain.mean() for gain in gains])
+        own = _text(mean_interval(100 * rows[SGPS])).removeprefix("+")
+        cells = [_text(mean_interval(gain)) for gain in gains]
+        lines.append(_line([f"{name}, {n_way}-way {k_shot}-shot", str(len(rows)), own, *cells]))
+    if len(means) > 1:
+        cells = [_text(mean_interval(column)) for column in zip(*means, strict=True)]
+        lines.append(_line([f"mean of the {len(means)}", str(len(record)), "", *cells]))
+    return "\n".join(lines)
+
+
+def _gains(rows: pd.DataFrame, methods: list[str]) -> list[pd.Series]:
+    return [100 * (rows[SGPS] - rows[method]) for method in methods]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _text(interval: Interval) -> str:
+    return f"{interval.mean:+.1f} ± {(interval.high - interval.low) / 2:.1f}"
+
+
+def write_between_marks(path: Path, table: str) -> None:
+    """Replace what stands between the marks of a Markdown file."""
+    text = path.read_text(encoding="utf-8")
+    head, start, rest = text.partition(START)
+    _, end, tail = rest.partition(END)
+    if not (start and end):
+        raise InputError(
+            f"{path}: no place for the table",
+            expected=f"{START}, and {END} after it",
+            remedy="put each on a line of its own where the table is to stand",
+        )
+    _replace(path, f"{head}{START}\n{table}\n{END}{tail}")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table of the record; return 2 where a file does not fit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="episodes.csv of runs")
+    parser.add_argument("--write", type=Path, help="Markdown file with marks for the table")
+    options = parser.parse_args(arguments)
+    try:
+        before = [read_rows(options.record)] if options.record.exists() else []
+        tables = before + [read_rows(path) for path in options.add]
+        if not tables:
+            raise InputError(f"no {options.record}", expected="a record, or --add")
+        record = merge(tables)
+        if options.add:
+            _replace(options.record, record.to_csv(index=False, lineterminator="\n"))
+        table = render(record)
+        print(table)
+        if options.write is not None:
+            write_between_marks(options.write, table)
+    except (SgpsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
