@@ -235,7 +235,7 @@ class SynthesizedClassifier:
         IntegrityError: a file is foreign, corrupted or altered.
         """
         content = read_sealed(
-            Path(folder), _STEM, file_format=CLASSIFIER_FORMAT, or_else=_BEFORE_THE_DISCRIMINANT
+            Path(folder), _STEM, file_format=CLASSIFIER_FORMAT, or_else=(_BEFORE_THE_DISCRIMINANT,)
         )
         return cls.from_tensors(content.tensors, content.description, device=device)
 

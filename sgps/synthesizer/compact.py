@@ -25,15 +25,17 @@ from sgps.synthesizer.classifier import (
 from sgps.synthesizer.generator import GeneratedCodes
 from sgps.synthesizer.head import LinearHead
 from sgps.synthesizer.head_parameters import HeadParameters
+from sgps.synthesizer.packing import pack, pack_json, unpack, unpack_json
 from sgps.synthesizer.resemblance import KNOWN, OWN, PROJECTION, Resemblance, resemblance_beside
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from sgps.synthesizer.synthesizer import Synthesizer
 
-COMPACT_FORMAT = "sgps-compact-2"
-_WITH_EVERY_DIRECTION = "sgps-compact-1"
+COMPACT_FORMAT = "sgps-compact-3"
+_UNPACKED = ("sgps-compact-2", "sgps-compact-1")
 _STEM = "compact"
+_PACKED, _INFLUENCE = "packed", "details.influence"
 _KEPT, _MOMENTS = "kept.", "moments"
 _MADE_AGAIN = (RESEMBLANCE + KNOWN, RESEMBLANCE + PROJECTION)
 _ROUNDING = 1e-4
@@ -152,9 +154,11 @@ class CompactClassifier:
         StoreError: the folder cannot be written.
         """
         folder = Path(folder)
-        write_sealed(
-            folder, _STEM, self.tensors, self.description, file_format=COMPACT_FORMAT, indent=None
-        )
+        details = dict(self.description["details"])
+        texts = {_INFLUENCE: pack_json(details.pop("influence"))} if "influence" in details else {}
+        packed, kinds = pack({**self.tensors, **texts})
+        description = {**self.description, "details": details, _PACKED: kinds}
+        write_sealed(folder, _STEM, packed, description, file_format=COMPACT_FORMAT, indent=None)
         return sum(path.stat().st_size for path in folder.glob(f"{_STEM}.*"))
 
     @classmethod
@@ -166,10 +170,14 @@ class CompactClassifier:
         UnknownNameError: there is none in ``folder``.
         IntegrityError: a file is foreign, corrupted or altered.
         """
-        content = read_sealed(
-            Path(folder), _STEM, file_format=COMPACT_FORMAT, or_else=_WITH_EVERY_DIRECTION
-        )
-        return cls(content.tensors, content.description)
+        content = read_sealed(Path(folder), _STEM, file_format=COMPACT_FORMAT, or_else=_UNPACKED)
+        tensors, description = content.tensors, content.description
+        if description["format"] == COMPACT_FORMAT:
+            tensors = unpack(tensors, description.pop(_PACKED, {}))
+            if _INFLUENCE in tensors:
+                influence = unpack_json(tensors.pop(_INFLUENCE))
+                description["details"] = {**description["details"], "influence": influence}
+        return cls(tensors, description)
 
 
 def codes_to_tensors(codes: GeneratedCodes) -> dict[str, Tensor]:

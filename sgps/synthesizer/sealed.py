@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,11 @@ def seal_description(
 
 
 def read_sealed(
-    folder: Path, stem: str, *, file_format: str, or_else: str | None = None
+    folder: Path, stem: str, *, file_format: str, or_else: Collection[str] = ()
 ) -> SealedContent:
     """Read both files and check every digest.
 
-    ``or_else``: an earlier format that is read as well.
+    ``or_else``: earlier formats that are read as well.
 
     Raises
     ------
@@ -135,12 +135,12 @@ def read_sealed(
     return SealedContent(tensors, description)
 
 
-def _read_description(path: Path, file_format: str, or_else: str | None) -> dict[str, Any]:
+def _read_description(path: Path, file_format: str, or_else: Collection[str]) -> dict[str, Any]:
     try:
         description = json.loads(_read(path))
     except ValueError as error:
         raise _altered(path, "is no readable JSON") from error
-    read = {file_format, or_else or file_format}
+    read = {file_format, *or_else}
     if not isinstance(description, dict) or description.get("format") not in read:
         raise _altered(path, f"is not of the format {file_format!r}")
     seal = description.pop("seal", None)

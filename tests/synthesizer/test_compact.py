@@ -12,6 +12,8 @@ import torch
 from sgps.errors import InputError, IntegrityError, UnknownNameError
 from sgps.synthesizer import SynthesizedClassifier, Synthesizer
 from sgps.synthesizer.compact import CompactClassifier
+from sgps.synthesizer.sealed import write_sealed
+from sgps.synthesizer.task import MAX_WAYS
 
 from .conftest import MakeTask, build_hypernetwork, random_images
 
@@ -56,6 +58,43 @@ def test_expanded_it_is_the_standalone_form(
     assert expanded.description_sha256 == classifier.description_sha256
     images = random_images(3, 5)
     np.testing.assert_array_equal(expanded.logits(images), classifier.logits(images))
+
+
+def test_loaded_it_is_what_was_saved(
+    made: tuple[SynthesizedClassifier, Synthesizer], tmp_path: Path
+) -> None:
+    compact = CompactClassifier.of(*made)
+    compact.save(tmp_path / "first")
+    loaded = CompactClassifier.load(tmp_path / "first")
+    assert loaded.tensors.keys() == compact.tensors.keys()
+    assert all(torch.equal(loaded.tensors[name], compact.tensors[name]) for name in loaded.tensors)
+    assert loaded.description["details"] == compact.description["details"]
+    assert "influence" in loaded.description["details"]
+    loaded.save(tmp_path / "again")
+    for name in ("compact.safetensors", "compact.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+
+
+def test_one_written_before_tensors_were_packed_is_read(
+    made: tuple[SynthesizedClassifier, Synthesizer], tmp_path: Path
+) -> None:
+    classifier, synthesizer = made
+    compact = CompactClassifier.of(classifier, synthesizer)
+    facts = compact.description
+    write_sealed(tmp_path, "compact", compact.tensors, facts, file_format="sgps-compact-2")
+    expanded = CompactClassifier.load(tmp_path).expand(synthesizer)
+    assert expanded.weights_sha256 == classifier.weights_sha256
+    assert expanded.description_sha256 == classifier.description_sha256
+
+
+def test_one_packed_otherwise_than_described_is_refused(
+    sharing: Synthesizer, make_task: MakeTask, tmp_path: Path
+) -> None:
+    compact = CompactClassifier.of(sharing.synthesize(make_task(SHAPES)), sharing)
+    facts = compact.description
+    write_sealed(tmp_path, "compact", compact.tensors, facts, file_format="sgps-compact-3")
+    with pytest.raises(IntegrityError, match="packed tensors do not fit their description"):
+        CompactClassifier.load(tmp_path)
 
 
 def test_only_what_the_generator_cannot_make_is_kept(
@@ -158,12 +197,13 @@ def test_a_standalone_folder_is_no_compact_one(
 
 
 @pytest.mark.parametrize("shots", [1, 5])
-def test_with_the_shipped_generator_seventeen_classes_take_half_a_megabyte(
+def test_with_the_shipped_generator_twenty_classes_take_half_a_megabyte(
     make_task: MakeTask, tmp_path: Path, shots: int
 ) -> None:
     shipped = Synthesizer.load("default", device="cpu")
-    classifier = shipped.synthesize(make_task((shots,) * 17))
+    classifier = shipped.synthesize(make_task((shots,) * MAX_WAYS))
     compact = CompactClassifier.of(classifier, shipped)
     assert compact.save(tmp_path) <= 500_000
     expanded = CompactClassifier.load(tmp_path).expand(shipped)
     assert expanded.weights_sha256 == classifier.weights_sha256
+    assert expanded.description_sha256 == classifier.description_sha256

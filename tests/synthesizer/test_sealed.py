@@ -65,4 +65,4 @@ def test_an_earlier_format_is_read_where_it_is_asked_for(tmp_path: Path) -> None
     write_sealed(tmp_path, "x", tensors_of({"a"}), {}, file_format="f-1")
     with pytest.raises(IntegrityError, match="is not of the format 'f-2'"):
         read_sealed(tmp_path, "x", file_format="f-2")
-    assert read_sealed(tmp_path, "x", file_format="f-2", or_else="f-1").tensors.keys() == {"a"}
+    assert read_sealed(tmp_path, "x", file_format="f-2", or_else=("f-1",)).tensors.keys() == {"a"}
