@@ -52,13 +52,17 @@ GRIDS: Mapping[type[FrozenBaseline], Mapping[str, Sequence[object]]] = {
     NearestCentroid: {"taps": ["last", "all"], "centring": [0.0, 10.0], "views": [1, 4]},
     CosineCentroid: {"taps": ["last", "all"], "views": [1, 2, 4]},
     CentredCosineCentroid: {"taps": ["last", "all"], "centring": [0.0, 3.0], "views": [1, 4]},
-    LDA: {"centring": [0.0, 3.0, 10.0], "views": [2, 4], "shrinkage": [0.15, 0.3]},
-    LDAWithText: {"text_weight": [1.0, 2.0, 3.0, 4.0]},
-    SimpleCNAPs: {"centring": [0.0, 10.0], "views": [1, 2], "ridge": [0.3, 1.0]},
-    LogisticRegression: {"centring": [0.0, 10.0], "inverse_penalty": [3.0, 10.0]},
-    RidgeLast: {"centring": [0.0, 10.0], "views": [1, 4], "strength": [0.3, 1.0]},
-    RidgeTaps: {"centring": [0.0, 3.0, 10.0], "views": [1, 2, 4], "strength": [0.3, 1.0]},
-    TipAdapter: {"centring": [0.0, 3.0], "sharpness": [3.0, 6.0], "text_weight": [0.0, 1.0, 2.0]},
+    LDA: {"centring": [0.0, 3.0, 10.0], "views": [2, 4], "shrinkage": [0.15, 0.3, 0.6]},
+    LDAWithText: {"shrinkage": [0.3, 0.6], "text_weight": [1.0, 2.0, 3.0, 4.0]},
+    SimpleCNAPs: {"centring": [0.0, 10.0], "views": [1, 2], "ridge": [0.1, 0.3, 1.0]},
+    LogisticRegression: {"centring": [0.0, 10.0], "inverse_penalty": [3.0, 10.0, 30.0, 100.0]},
+    RidgeLast: {"centring": [0.0, 10.0], "views": [1, 4], "strength": [0.3, 1.0, 3.0]},
+    RidgeTaps: {"centring": [0.0, 3.0, 10.0], "views": [1, 4], "strength": [0.3, 1.0, 3.0]},
+    TipAdapter: {
+        "centring": [0.0, 3.0],
+        "sharpness": [1.0, 3.0, 6.0],
+        "text_weight": [0.0, 1.0, 2.0, 4.0],
+    },
 }
 TEMPERATURES = np.geomspace(0.01, 64, 60)
 

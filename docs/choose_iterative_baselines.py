@@ -100,10 +100,10 @@ def head_candidates(base: TapBank) -> Iterator[tuple[str, Method]]:
     starts = (("zero", 1.0), ("prototypes", 3.0), ("ridge", 3.0))
     for first_tap, (start, scale), views in itertools.product((0, -1), starts, (1, 4)):
         begun = f"{start} views {views} taps {'all' if first_tap == 0 else 'last'}"
-        for rate in (3e-3, 3e-2):
+        for rate in (3e-3, 3e-2, 1e-1):
             head = HeadOnly(base, 100, rate, 1e-2, start, scale, first_tap, views, temperature=1.0)
             yield f"{head.name} {begun} rate {rate:g}", head
-        for rate in (3.0, 10.0, 30.0) if start != "ridge" else ():
+        for rate in (1.0, 3.0, 10.0, 30.0) if start != "ridge" else ():
             anil = Anil(base, 10, rate, start, scale, first_tap, views, temperature=1.0)
             yield f"{anil.name} {begun} rate {rate:g}", anil
 
@@ -118,7 +118,7 @@ def network_candidates(base: TapBank) -> Iterator[tuple[str, Method]]:
             ridge = FineTuneRidge(tuner, first_tap=first_tap, temperature=1.0)
             taps = "all" if first_tap == 0 else "last"
             yield f"{ridge.name} body {body_rate:g} taps {taps}", ridge
-    for body_rate in (3e-4, 1e-3, 1e-2, 3e-2):
+    for body_rate in (1e-4, 3e-4, 1e-3, 1e-2):
         maml = Maml(base, body_rate=body_rate, temperature=1.0)
         yield f"{maml.name} body {body_rate:g}", maml
 

@@ -1,4 +1,4 @@
-"""Training reads images of role meta_train, meta_val and novel_val, and no others.
+"""Training and refitting read images of role meta_train, meta_val and novel_val, and no others.
 
 The real thing runs on drawn lesions: what the rows of role novel_test hold, where they stand, how
 they are labelled and described, and whether they are there at all changes no bit of a generator,
@@ -30,6 +30,7 @@ from sgps.datasets.sources.phantom import PhantomSource
 from sgps.synthesizer import GeneratorConfig
 from sgps.synthesizer.sealed import read_sealed
 from sgps.training import MetaTrainingConfig, MetaTrainingRun
+from sgps.training.refit import refit_head
 from sgps.training.state import STATE_FORMAT
 
 TEST_ROLE = "novel_test"
@@ -146,9 +147,13 @@ def train(
     descriptions: DescriptionLibrary,
     folder: Path,
 ) -> dict[str, object]:
-    """Train; return all that came of it, apart from the digest of the data."""
+    """Train, then fit the head anew; return all that came of it, but the digest of the data."""
     run = MetaTrainingRun(config, [dataset], descriptions, folder)
     result = run.go_on()
+    again = None
+    if not config.generator.task_codes:
+        torch.manual_seed(config.seed)  # the random base, when it is loaded again
+        again = refit_head(folder, config, [dataset], descriptions, folder / "refitted")
     newest = max(path.stem for path in folder.glob("state-*.json"))
     state = read_sealed(folder, newest, file_format=STATE_FORMAT)
     lineage = json.loads((folder / "generator.json").read_text())["lineage"]
@@ -158,6 +163,7 @@ def train(
         "progress": state.description["progress"],
         "scores": lineage["validated_on"],
         "trained on": lineage["trained_on"],
+        "head fitted anew": again,
     }
 
 
