@@ -73,7 +73,8 @@ def results_table(setting: Setting) -> Table:
         rows.append(Row(cells, own=name == SGPS, tag="best baseline" if name == best else ""))
     return Table(
         f"{bars.setting_label(setting)}: accuracies in per cent, SGPS minus each method in points, "
-        "both with 95 % intervals",
+        "both with 95 % intervals; times as they were when each prediction was made, beside "
+        "whatever else ran",
         (
             *("Method", "Base", "Accuracy", "SGPS minus it", "Balanced accuracy", "AUROC", "ECE"),
             *("Brier score", "Seconds to classifier", "ms per image", "Episodes"),
