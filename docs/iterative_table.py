@@ -104,8 +104,8 @@ def _text(interval: Interval) -> str:
     return f"{interval.mean:+.1f} ± {(interval.high - interval.low) / 2:.1f}"
 
 
-def write_between_marks(path: Path, table: str) -> None:
-    """Replace what stands between the marks of a Markdown file."""
+def between_marks(path: Path, table: str) -> str:
+    """Return the text of a Markdown file with the table between its marks."""
     text = path.read_text(encoding="utf-8")
     head, start, rest = text.partition(START)
     _, end, tail = rest.partition(END)
@@ -115,13 +115,16 @@ def write_between_marks(path: Path, table: str) -> None:
             expected=f"{START}, and {END} after it",
             remedy="put each on a line of its own where the table is to stand",
         )
-    _replace(path, f"{head}{START}\n{table}\n{END}{tail}")
+    return f"{head}{START}\n{table}\n{END}{tail}"
 
 
 def _replace(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -139,12 +142,15 @@ def main(arguments: list[str] | None = None) -> int:
         if not tables:
             raise InputError(f"no {options.record}", expected="a record, or --add")
         record = merge(tables)
-        if options.add:
-            _replace(options.record, record.to_csv(index=False, lineterminator="\n"))
         table = render(record)
-        print(table)
+        texts = {}
+        if options.add:
+            texts[options.record] = record.to_csv(index=False, lineterminator="\n")
         if options.write is not None:
-            write_between_marks(options.write, table)
+            texts[options.write] = between_marks(options.write, table)
+        for path, text in texts.items():
+            _replace(path, text)
+        print(table)
     except (SgpsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

@@ -105,7 +105,10 @@ def test_the_table_stands_between_its_marks_and_the_rest_stays(script, draw, tmp
     assert page.read_text() == f"before\n{script.START}\n{table}\n{script.END}\nafter\n"
     assert "| mean of the 2 | 6 |" in table
     page.write_text("no marks")
-    assert script.main(options) == 2
+    more, _ = draw("more.csv", {"skin": 5})
+    kept = (tmp_path / "record.csv").read_bytes()
+    assert script.main([*options, "--add", str(more)]) == 2
+    assert (tmp_path / "record.csv").read_bytes() == kept
     assert "no place for the table" in capsys.readouterr().err
 
 

@@ -69,12 +69,8 @@ def unpack(packed: Mapping[str, Tensor], kinds: Mapping[str, Any]) -> dict[str, 
         if sum(_bytes_of(dtype, shape) for dtype, shape in kinds.values()) > MOST_BYTES:
             raise ValueError("size")
         return {name: _unpack(packed[name], *kind) for name, kind in kinds.items()}
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
-        raise IntegrityError(
-            "packed tensors do not fit their description",
-            expected="the file as SGPS wrote it",
-            remedy="restore it from its source",
-        ) from error
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError, zlib.error) as error:
+        raise _damaged("packed tensors do not fit their description") from error
 
 
 def pack_json(value: Any) -> Tensor:
@@ -91,12 +87,14 @@ def unpack_json(text: Tensor) -> Any:
     """
     try:
         return json.loads(text.numpy().tobytes())
-    except ValueError as error:
-        raise IntegrityError(
-            "packed text is no JSON",
-            expected="the file as SGPS wrote it",
-            remedy="restore it from its source",
-        ) from error
+    except (TypeError, ValueError) as error:
+        raise _damaged("packed text is no JSON") from error
+
+
+def _damaged(problem: str) -> IntegrityError:
+    return IntegrityError(
+        problem, expected="the file as SGPS wrote it", remedy="restore it from its source"
+    )
 
 
 def _as_tensor(content: bytes) -> Tensor:

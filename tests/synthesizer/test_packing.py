@@ -52,6 +52,9 @@ def test_a_tensor_that_is_not_contiguous_and_one_that_takes_gradients() -> None:
     assert not found.requires_grad
 
 
+EMPTY = np.frombuffer(zlib.compress(b""), np.uint8)
+
+
 def bomb() -> Tensor:
     return torch.from_numpy(np.frombuffer(zlib.compress(bytes(10**6)), np.uint8).copy())
 
@@ -69,6 +72,11 @@ def bomb() -> Tensor:
         ({"a": bomb()}, {"a": ("uint8",)}),
         ({"a": bomb()}, {"b": ("uint8", [10**6])}),
         ({"a": bomb()}, {"a": "uint8"}),
+        ({"a": bomb()}, {"a": ("uint8", [0, 2**62, 2**62])}),
+        ({"a": bomb()}, {"a": ("uint8", [0, 2**63])}),
+        ({"a": torch.from_numpy(EMPTY.copy())}, {"a": ("uint8", [0, 2**62, 2**62])}),
+        ({"a": torch.from_numpy(EMPTY.copy())}, {"a": ("uint8", [0, 2**63])}),
+        ({"a": bomb()}, ["a"]),
     ],
 )
 def test_what_does_not_fit_its_description_is_refused(
@@ -89,3 +97,5 @@ def test_json_comes_back() -> None:
     assert unpack_json(pack_json(value)) == value
     with pytest.raises(IntegrityError, match="no JSON"):
         unpack_json(torch.tensor([255, 1], dtype=torch.uint8))
+    with pytest.raises(IntegrityError, match="no JSON"):
+        unpack_json(torch.zeros(3, dtype=torch.bfloat16))
