@@ -77,6 +77,10 @@ def benchmark(
         int | None,
         typer.Option(help="How many episodes (default 200); of a suite's settings at most."),
     ] = None,
+    first_episode: Annotated[
+        int,
+        typer.Option(help="Leave out those before this one, from 0: to divide a long run."),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the episodes.")] = 0,
     baselines: Annotated[
         Baselines,
@@ -163,11 +167,12 @@ def benchmark(
             baselines=baselines,
             corruptions=corruptions,
             parts=parts,
+            first_episode=first_episode,
             descriptions=folder,
             command=COMMAND_LINE.get(),
             readme=readme,
         )
-        chosen.plan(data)
+        chosen.plan(data, first_episode=first_episode)
         _run_suite(request, _load_generator(generator, device))
     elif manifest is not None:
         synthesizer = _load_generator(generator, device)
@@ -178,6 +183,7 @@ def benchmark(
             k_shot=k_shot,
             n_query=n_query,
             episodes=_EPISODES if episodes is None else episodes,
+            first_episode=first_episode,
             seed=seed,
             resolution=resolution or synthesizer.resolution,
             dataset=dataset,

@@ -35,6 +35,7 @@ from sgps.evaluation.scores import MethodTally
 from sgps.evaluation.subgroups import Subgroups
 
 _SUM_TOLERANCE = 1e-4
+_FEWEST_EPISODES = 2
 _LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "pillow")
 
 
@@ -67,7 +68,7 @@ def run_benchmark(
     ------
     ManifestError, ImageError: the manifest or an image cannot be read.
     TooFewClassesError: too few classes for n_way, or too few groups for k_shot + 1.
-    InputError: no row has the role.
+    InputError: no row has the role, or an iterative method is left with less than two episodes.
     MethodError: a method failed on an episode; method, setting and episode are named.
     """
     data = data or load_benchmark_data(settings, progress)
@@ -78,15 +79,15 @@ def run_benchmark(
     subgroups = Subgroups.from_frame(data.frame)
     runs = [_MethodRun(method, settings, cache) for method in methods]
     tallies = {method.name: MethodTally(subgroups) for method in methods}
-    for number, episode in enumerate(episodes):
+    for number, episode in enumerate(episodes, start=settings.first_episode):
         inputs, truth = maker.make(episode, number)
         inputs_digest = "" if cache is None else maker.digest(inputs)
         for run in runs:
-            if number < run.episodes:
+            if number < run.until:
                 prediction = run.predict(inputs, number, inputs_digest)
                 tallies[run.method.name].add(prediction, truth, inputs.class_names)
         if progress is not None:
-            progress("episodes", number + 1, len(episodes))
+            progress("episodes", number + 1, settings.episodes)
     described = _describe(settings, data, episodes, texts, methods)
     return BenchmarkReport(
         {"command": command, "commit": commit, **described},
@@ -95,7 +96,7 @@ def run_benchmark(
 
 
 def draw_episodes(settings: BenchmarkSettings, data: BenchmarkData) -> list[Episode]:
-    """Return the episodes of a benchmark: a function of settings and data alone.
+    """Return the episodes that are measured: a function of settings and data alone.
 
     Raises
     ------
@@ -106,11 +107,12 @@ def draw_episodes(settings: BenchmarkSettings, data: BenchmarkData) -> list[Epis
             data.frame, domain=settings.dataset, min_groups=settings.needed_groups
         )
         spec = EpisodeSpec(n_way=settings.n_way, k_shot=settings.k_shot, n_query=settings.n_query)
-        return sample_episodes([pool], spec, count=settings.episodes, seed=settings.seed)
+        episodes = sample_episodes([pool], spec, count=settings.episodes, seed=settings.seed)
     except InputError as error:
         raise TooFewClassesError(
             error.what, expected=error.expected, remedy=error.remedy
         ) from error
+    return episodes[settings.first_episode :]
 
 
 class _MethodRun:
@@ -123,8 +125,14 @@ class _MethodRun:
         self._settings = settings
         self._cache = cache
         self._iterative = bool(getattr(method, "iterative", False))
-        most = settings.iterative_episodes if self._iterative else settings.episodes
-        self.episodes = min(most, settings.episodes)
+        self.until = settings.iterative_episodes if self._iterative else settings.episodes
+        if settings.measured_of_first(self.until) < _FEWEST_EPISODES:
+            raise InputError(
+                f"first_episode is {settings.first_episode}, and {method.name} runs on the first "
+                f"{self.until} episodes only",
+                expected=f"at most {self.until - _FEWEST_EPISODES}",
+                remedy="begin earlier, or leave the iterative baselines out",
+            )
         self._digest = "" if cache is None else method_digest(method)
         self._warm = self._iterative
 
@@ -202,9 +210,10 @@ def _describe(
         "n_way": settings.n_way,
         "k_shot": settings.k_shot,
         "n_query": settings.n_query,
-        "episodes": settings.episodes,
-        "iterative_episodes": min(settings.iterative_episodes, settings.episodes),
-        "corruption_episodes": min(settings.corruption_episodes, settings.episodes),
+        "first_episode": settings.first_episode,
+        "episodes": settings.measured_of_first(settings.episodes),
+        "iterative_episodes": settings.measured_of_first(settings.iterative_episodes),
+        "corruption_episodes": settings.measured_of_first(settings.corruption_episodes),
         "seed": settings.seed,
         "resolution": settings.resolution,
         "notes": settings.notes,

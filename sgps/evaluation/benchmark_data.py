@@ -33,7 +33,9 @@ class BenchmarkSettings:
     n_way: classes an episode, 2 to 20.
     k_shot: support images a class.
     n_query: query images a class, at most (fewer where a class has fewer groups left).
-    episodes: how many, at least 2.
+    episodes: how many there are, at least 2.
+    first_episode: the first of them, from 0, that is measured: the rest of a benchmark whose
+        earlier episodes were measured elsewhere. At least 2 are left.
     seed: of the episodes.
     resolution: side in pixels to which every image is brought before any method sees it.
     dataset: name under which class descriptions are looked up; by default the manifest's folder.
@@ -70,6 +72,7 @@ class BenchmarkSettings:
     absent_manifest: Path | None = None
     iterative_episodes: int = 60
     corruption_episodes: int = 0
+    first_episode: int = 0
 
     def __post_init__(self) -> None:
         ranges = {
@@ -82,6 +85,7 @@ class BenchmarkSettings:
             "min_groups": (0, 1000),
             "iterative_episodes": (2, 100_000),
             "corruption_episodes": (0, 100_000),
+            "first_episode": (0, self.episodes - 2),
         }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
@@ -95,6 +99,10 @@ class BenchmarkSettings:
     def needed_groups(self) -> int:
         """How many groups a class must have."""
         return max(self.k_shot + 1, self.min_groups)
+
+    def measured_of_first(self, count: int) -> int:
+        """Return how many of the first `count` episodes are measured."""
+        return max(0, min(count, self.episodes) - self.first_episode)
 
 
 class TooFewClassesError(InputError):

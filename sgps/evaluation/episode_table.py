@@ -17,8 +17,8 @@ EPISODE = "episode"
 def episode_table(reports: Sequence[BenchmarkReport]) -> pd.DataFrame:
     """Return one row an episode of each report, and a column a method.
 
-    Columns: those of :data:`SETTING`; ``episode``, its number from 0; then the accuracy, 0 to 1, of
-    each method by its name, missing where the method did not run on that episode.
+    Columns: those of :data:`SETTING`; ``episode``, its number, from 0 in the whole series; then the
+    accuracy, 0 to 1, of each method by its name, missing where it did not run on that episode.
     """
     if not reports:
         return pd.DataFrame(columns=[*SETTING, EPISODE])
@@ -28,7 +28,8 @@ def episode_table(reports: Sequence[BenchmarkReport]) -> pd.DataFrame:
 def _rows(report: BenchmarkReport) -> pd.DataFrame:
     columns = {name: scores.by_episode["accuracy"] for name, scores in report.scores.items()}
     rows = pd.DataFrame({name: pd.Series(values) for name, values in columns.items()})
-    rows.insert(0, EPISODE, range(len(rows)))
+    first = report.settings["first_episode"]
+    rows.insert(0, EPISODE, range(first, first + len(rows)))
     facts = {"setting": report.settings["name"], **report.settings}
     for place, name in enumerate(SETTING):
         rows.insert(place, name, facts.get(name, ""))

@@ -42,7 +42,7 @@ class QueryTruth:
 
 @dataclass(frozen=True)
 class MethodScores:
-    """One method on the first E episodes of a setting.
+    """One method on the first E measured episodes of a setting.
 
     Attributes
     ----------

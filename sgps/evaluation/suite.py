@@ -152,12 +152,17 @@ class BenchmarkSuite(BaseModel):
         return self.model_copy(update=changes)
 
     def plan(
-        self, data: Path, *, descriptions: Path | None = None, corruptions: bool = False
+        self,
+        data: Path,
+        *,
+        descriptions: Path | None = None,
+        corruptions: bool = False,
+        first_episode: int = 0,
     ) -> list[BenchmarkSettings]:
         """Return what is to be measured, setting by setting and shot by shot.
 
         data: the folder that the suite's paths start from. descriptions: of the classes.
-        corruptions: whether they are scored.
+        corruptions: whether they are scored. first_episode: of every setting, from 0.
 
         Raises
         ------
@@ -184,6 +189,7 @@ class BenchmarkSuite(BaseModel):
                 absent_manifest=data / setting.absent_manifest if setting.absent_manifest else None,
                 iterative_episodes=self.iterative_episodes,
                 corruption_episodes=self.corruption_episodes if corruptions else 0,
+                first_episode=first_episode,
             )
             for setting in self.settings
             for k_shot in (setting.shots or self.shots)

@@ -148,6 +148,7 @@ class SuiteRequest:
     baselines: which of them are run beside the synthesizer.
     corruptions: whether accuracy on corrupted queries is measured.
     parts: whether SGPS is also measured without each of its parts.
+    first_episode: of every setting, from 0; those before it are left out.
     descriptions: folder of class descriptions.
     command: what was typed.
     readme: Markdown file whose marked table the suite's replaces; None for none.
@@ -160,6 +161,7 @@ class SuiteRequest:
     baselines: Which = "fast"
     corruptions: bool = False
     parts: bool = True
+    first_episode: int = 0
     descriptions: Path | None = None
     command: str = ""
     readme: Path | None = None
@@ -209,7 +211,10 @@ def benchmark_suite(
     UserError: suite, data, cache or report. MethodError: a method failed on an episode.
     """
     plan = request.suite.plan(
-        request.data, descriptions=request.descriptions, corruptions=request.corruptions
+        request.data,
+        descriptions=request.descriptions,
+        corruptions=request.corruptions,
+        first_episode=request.first_episode,
     )
     started = datetime.now(UTC)
     commit = git_commit() or ""

@@ -131,17 +131,19 @@ def test_a_part_of_a_suite_needs_no_folder_for_the_report(
     assert all("2 episodes, 64 px" in line for line in heads)
 
 
-def test_a_suite_without_the_parts(sgps: Sgps, suite: Path, tmp_path: Path) -> None:
+def test_the_rest_of_a_suite_without_the_parts(sgps: Sgps, suite: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = sgps(
         "benchmark", "--suite", suite, "--data", tmp_path, "--baselines", "none", "--settings",
-        "all", "--shots", "1", "--episodes", "2", "--no-parts", "--out", out,
+        "all", "--shots", "1", "--episodes", "5", "--first-episode", "2", "--no-parts",
+        "--out", out,
     )  # fmt: skip
     assert done.code == 0, done.stderr
     content = json.loads((out / "benchmark.json").read_text())
     assert content["suite"]["parts"] is False
     assert list(content["settings"][0]["methods"]) == ["sgps"]
     assert (out / "benchmark.html").is_file()
+    assert pd.read_csv(out / "episodes.csv")["episode"].to_list() == [2, 3, 4]
 
 
 def test_a_damaged_cache_is_named(sgps: Sgps, suite: Path, tmp_path: Path) -> None:

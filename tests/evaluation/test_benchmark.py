@@ -208,6 +208,8 @@ def test_a_failure_names_method_setting_and_episode(manifest, error):
         ({"role": "novel_val"}, "no rows with role 'novel_val'; expected one of .*novel_test"),
         ({"absent_role": "novel_val"}, "no rows with role 'novel_val'"),
         ({"n_way": 4}, "3 classes, too few for n_way 4"),
+        ({"first_episode": 7}, "first_episode is 7; expected 0 to 6"),
+        ({"first_episode": -1}, "first_episode is -1; expected 0 to 6"),
         ({"k_shot": 8}, "k_shot 8 needs 9 groups a class in 3 classes.* has 8"),
     ],
 )
@@ -231,6 +233,33 @@ def test_corruptions_are_scored_on_the_first_episodes(tmp_path):
     altered = [episode for episode in method.asked if episode.query_pool is not None]
     assert len(altered) == 5
     assert all(episode.query_pool is altered[0].query_pool for episode in altered)
+
+
+class TestFirstEpisode:
+    def test_the_rest_is_that_of_the_whole_run(self, tmp_path):
+        manifest = write_manifest(tmp_path, noisy=True)
+        whole, rest = (
+            run_benchmark(
+                ask(manifest, first_episode=first, iterative_episodes=5, corruption_episodes=4),
+                [ColourCentroids(), IterativeChance()],
+            )
+            for first in (0, 3)
+        )
+        for name, scores in rest.scores.items():
+            for metric, values in scores.by_episode.items():
+                if not metric.startswith("seconds"):
+                    np.testing.assert_array_equal(values, whole.scores[name].by_episode[metric][3:])
+        assert len(np.unique(rest.scores["sgps"].by_episode["accuracy"])) > 1
+        told = ("first_episode", "episodes", "iterative_episodes", "corruption_episodes")
+        assert [rest.settings[name] for name in told] == [3, 5, 2, 1]
+        assert [whole.settings[name] for name in told] == [0, 8, 5, 4]
+
+    def test_iterative_methods_need_two_episodes(self, manifest):
+        settings = ask(manifest, first_episode=2, iterative_episodes=3)
+        message = "first_episode is 2, and .* runs on the first 3 episodes only; expected at most 1"
+        with pytest.raises(InputError, match=message):
+            run_benchmark(settings, [Chance(), IterativeChance()])
+        assert run_benchmark(settings, [Chance()]).scores["chance"].episodes == 6
 
 
 class TestCache:
