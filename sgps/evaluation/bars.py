@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sgps.evaluation.corruptions import CLEAN
 from sgps.evaluation.methods import SGPS
 
 Setting = Mapping[str, Any]
@@ -150,11 +151,16 @@ def setting_name(setting: Setting) -> str:
     return str(setting["settings"].get("name") or setting["settings"]["dataset"])
 
 
-def corruption_kinds(setting: Setting) -> list[str]:
-    """Return the corruptions that a method of the setting was scored under, in their order."""
-    metrics = (metric for figures in setting["methods"].values() for metric in figures)
-    kinds = (metric.partition(":")[2] for metric in metrics if metric.startswith("accuracy:"))
-    return list(dict.fromkeys(kinds))
+def corruption_metrics(setting: Setting) -> dict[str, str]:
+    """Return the metric of each corruption that a method was scored under; clean queries first.
+
+    Empty where there is none. Clean queries are those of the same episodes; of a report that does
+    not tell their accuracy apart, those of all episodes.
+    """
+    told = (metric for figures in setting["methods"].values() for metric in figures)
+    found = [metric for metric in dict.fromkeys(told) if metric.startswith("accuracy:")]
+    metrics = {metric.partition(":")[2]: metric for metric in found}
+    return {CLEAN: metrics.pop(CLEAN, "accuracy"), **metrics} if metrics else {}
 
 
 def subgroups_of(setting: Setting) -> list[tuple[str, str]]:

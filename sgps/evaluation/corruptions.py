@@ -24,6 +24,9 @@ NOISE_DEVIATION = 0.18 * 255
 JPEG_QUALITY = 15
 BRIGHTER_BY = 0.3 * 255
 
+CLEAN = "clean"
+"""What queries are called that are not altered, beside the names of the corruptions."""
+
 Corruption = Callable[[Images], Images]
 """From one image uint8 (3, H, W) to its altered copy of the same shape."""
 

@@ -25,7 +25,7 @@ from sgps.evaluation.bars import (
     Setting,
     base_label,
     base_of,
-    corruption_kinds,
+    corruption_metrics,
     in_words,
     judge_setting,
     leaders,
@@ -197,11 +197,12 @@ def draw_reliability(setting: Setting) -> Figure:
 
 def draw_corruptions(setting: Setting) -> Figure:
     """Draw the accuracy on clean and on corrupted queries as bars with intervals."""
-    kinds = corruption_kinds(setting)
-    names = leaders(setting, having=lambda name: f"accuracy:{kinds[0]}" in setting["methods"][name])
-    metrics = ["accuracy", *(f"accuracy:{kind}" for kind in kinds)]
-    bars = {name: [setting["methods"][name].get(metric) for metric in metrics] for name in names}
-    return _draw_bars(setting, ["clean", *map(in_words, kinds)], bars)
+    metrics = corruption_metrics(setting)
+    measured = setting["methods"]
+    *_, last = metrics.values()
+    names = leaders(setting, having=lambda name: last in measured[name])
+    bars = {name: [measured[name].get(metric) for metric in metrics.values()] for name in names}
+    return _draw_bars(setting, list(map(in_words, metrics)), bars)
 
 
 def draw_subgroups(setting: Setting) -> Figure:

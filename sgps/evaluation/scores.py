@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sgps.evaluation import metrics
+from sgps.evaluation.corruptions import CLEAN
 from sgps.evaluation.intervals import Interval, join_bins, mean_interval, pooled_calibration_error
 from sgps.evaluation.methods import Prediction
 from sgps.evaluation.metrics import CalibrationBins, Floats, Ints
@@ -153,8 +154,11 @@ def _absent_auroc(prediction: Prediction, queries: int, absent: int) -> float:
 
 
 def _corrupted_accuracies(prediction: Prediction, truth: QueryTruth) -> dict[str, float]:
+    if not truth.corruptions:
+        return {}
     queries = len(truth.labels_Q)
-    accuracies = {}
+    clean_QN = prediction.probs_QN[:queries]
+    accuracies = {f"accuracy:{CLEAN}": metrics.accuracy(clean_QN, truth.labels_Q)}
     for place, name in enumerate(truth.corruptions):
         first = queries + truth.absent + place * queries
         probs_QN = prediction.probs_QN[first : first + queries]

@@ -10,6 +10,7 @@ import numpy as np
 
 from sgps.evaluation import bars
 from sgps.evaluation.bars import Setting
+from sgps.evaluation.corruptions import CLEAN
 from sgps.evaluation.methods import SGPS
 
 ABSENT = "–"
@@ -86,16 +87,22 @@ def results_table(setting: Setting) -> Table:
 
 def recall_table(setting: Setting) -> Table | None:
     """Return the recall of each class by each method; None where none was measured."""
-    return _share_table(setting, "recall:", "recall of each class in per cent")
+    told = (metric for figures in setting["methods"].values() for metric in figures)
+    found = (metric for metric in told if metric.startswith("recall:"))
+    recalls = {metric.removeprefix("recall:"): metric for metric in found}
+    return _share_table(setting, recalls, "recall of each class in per cent")
 
 
 def corruption_table(setting: Setting) -> Table | None:
     """Return the accuracy of each method on corrupted queries; None where none was measured."""
+    metrics = bars.corruption_metrics(setting)
     episodes = setting["settings"].get("corruption_episodes")
+    which = "" if metrics.get(CLEAN) == f"accuracy:{CLEAN}" else "the corrupted ones "
     caption = "accuracy in per cent on clean and on corrupted queries" + (
-        f", the corrupted ones of at most {episodes:,} episodes" if episodes else ""
+        f", {which}of at most {episodes:,} episodes" if episodes else ""
     )
-    return _share_table(setting, "accuracy:", caption, "accuracy")
+    heads = {bars.in_words(kind): metric for kind, metric in metrics.items()}
+    return _share_table(setting, heads, caption)
 
 
 def abstention_table(setting: Setting) -> Table | None:
@@ -163,27 +170,29 @@ def _by_accuracy(setting: Setting) -> list[str]:
     return sorted(names, key=lambda name: -methods[name]["accuracy"]["mean"])
 
 
-def _share_table(setting: Setting, prefix: str, caption: str, *first: str) -> Table | None:
+def _share_table(setting: Setting, metrics: Mapping[str, str], caption: str) -> Table | None:
+    """Return a column for each head and its metric; methods without any but accuracy are left out.
+
+    None where there is no metric.
+    """
     methods = setting["methods"]
-    found = dict.fromkeys(
-        metric for name in methods for metric in methods[name] if metric.startswith(prefix)
-    )
-    if not found:
-        return None
-    names = [name for name in _by_accuracy(setting) if not found.keys().isdisjoint(methods[name])]
-    metrics = (*first, *found)
+    wanted = set(metrics.values()) - {"accuracy"}
+    names = [name for name in _by_accuracy(setting) if not wanted.isdisjoint(methods[name])]
+    shares = ([share_cell(setting, name, each) for each in metrics.values()] for name in names)
     rows = (
-        Row(
-            (bars.full_label(name), *(share_cell(setting, name, metric) for metric in metrics)),
-            own=name == SGPS,
-        )
-        for name in names
+        Row((bars.full_label(name), *cells), own=name == SGPS)
+        for name, cells in zip(names, shares, strict=True)
     )
-    heads = ("clean" for _ in first)
-    kinds = (metric.removeprefix(prefix) for metric in found)
-    words = map(bars.in_words, kinds) if first else kinds
-    caption = f"{bars.setting_label(setting)}: {caption}"
-    return Table(caption, ("Method", *heads, *words), "l" + "r" * len(metrics), tuple(rows))
+    return (
+        Table(
+            f"{bars.setting_label(setting)}: {caption}",
+            ("Method", *metrics),
+            "l" + "r" * len(metrics),
+            tuple(rows),
+        )
+        if metrics
+        else None
+    )
 
 
 def _errors_by_coverage(curve: Mapping[str, Any]) -> list[str]:

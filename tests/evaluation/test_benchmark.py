@@ -224,8 +224,9 @@ def test_corruptions_are_scored_on_the_first_episodes(tmp_path):
     plain = run_benchmark(ask(manifest), [ColourCentroids()])
     report = run_benchmark(ask(manifest, corruption_episodes=4), [method])
     values = report.scores["sgps"].by_episode
-    for name in ("blur", "noise", "jpeg", "brightness"):
+    for name in ("clean", "blur", "noise", "jpeg", "brightness"):
         assert np.isnan(values[f"accuracy:{name}"]).tolist() == [False] * 4 + [True] * 4
+    np.testing.assert_array_equal(values["accuracy:clean"][:4], values["accuracy"][:4])
     assert values["accuracy:blur"][:4].mean() > values["accuracy:brightness"][:4].mean()
     for metric, expected in plain.scores["sgps"].by_episode.items():
         if not metric.startswith("seconds"):

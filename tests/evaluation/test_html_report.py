@@ -10,6 +10,7 @@ from example_suite import build_report, build_suite
 
 from sgps.evaluation import bars
 from sgps.evaluation.html_report import render_page
+from sgps.evaluation.plots import draw_corruptions
 from sgps.evaluation.setting_tables import (
     abstention_table,
     corruption_table,
@@ -191,6 +192,27 @@ def test_errors_are_read_off_the_curve(suite):
     for cell, share in zip(row.cells[1:6], (1.0, 0.9, 0.75, 0.5, 0.25), strict=True):
         assert cell == f"{100 * (1 - known[share]):.1f}"
     assert row.cells[6] == f"{setting['methods']['sgps']['absent_auroc']['mean']:.3f}"
+
+
+def test_clean_queries_are_those_of_the_corrupted_episodes_where_that_is_told(suite):
+    setting = copy.deepcopy(suite["settings"][2])
+    setting["settings"]["corruption_episodes"] = 100
+    assert "queries, the corrupted ones of at most 100" in corruption_table(setting).caption
+    for number, figures in enumerate(setting["methods"].values()):
+        if "accuracy:blur" in figures:
+            low = 0.1 + number / 100
+            figures["accuracy:clean"] = {"mean": low, "low": low, "high": low}
+    table = corruption_table(setting)
+    assert table.head[1:] == ("clean", "blur", "noise", "JPEG", "brightness")
+    assert {row.cells[1] for row in table.rows} == {
+        f"{10 + number}.0 ± 0.0"
+        for number, (name, figures) in enumerate(setting["methods"].items())
+        if "accuracy:clean" in figures and "/no_" not in name
+    }
+    assert "queries, of at most 100 episodes" in table.caption
+    heights = draw_corruptions(setting).axes[0].containers[1].patches
+    own = list(setting["methods"]).index("sgps")
+    assert heights[0].get_height() == pytest.approx(10 + own)
 
 
 def test_other_tables_hold_every_class_group_and_corruption(suite):

@@ -68,6 +68,7 @@ def test_corrupted_copies_count_in_their_own_figures_only():
     figures = first(score(prediction, truth))
     assert truth.count == len(prediction.probs_QN)
     assert figures["accuracy"] == metrics.accuracy(probs_QN, LABELS_Q)
+    assert figures["accuracy:clean"] == figures["accuracy"]
     assert figures["accuracy:blur"] == metrics.accuracy(blurred_QN, LABELS_Q)
     assert figures["accuracy:noise"] == metrics.accuracy(noisy_QN, LABELS_Q)
     assert figures["absent_auroc"] == metrics.ranking_auroc(probs_QN.max(1), absent_AN.max(1))
