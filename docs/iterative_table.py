@@ -11,7 +11,6 @@ that is there already is replaced. Rows of other images or another generator are
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from sgps.evaluation import Interval, mean_interval
 from sgps.evaluation.bases import META, PUBLIC
 from sgps.evaluation.episode_table import EPISODE, SETTING
 from sgps.evaluation.methods import SGPS
+from sgps.evaluation.readme_table import between_marks
+from sgps.files import write_all_whole
 
 RECORD = Path(__file__).resolve().parent / "benchmark" / "iterative.csv"
 START, END = "<!-- iterative:start -->", "<!-- iterative:end -->"
@@ -104,29 +105,6 @@ def _text(interval: Interval) -> str:
     return f"{interval.mean:+.1f} ± {(interval.high - interval.low) / 2:.1f}"
 
 
-def between_marks(path: Path, table: str) -> str:
-    """Return the text of a Markdown file with the table between its marks."""
-    text = path.read_text(encoding="utf-8")
-    head, start, rest = text.partition(START)
-    _, end, tail = rest.partition(END)
-    if not (start and end):
-        raise InputError(
-            f"{path}: no place for the table",
-            expected=f"{START}, and {END} after it",
-            remedy="put each on a line of its own where the table is to stand",
-        )
-    return f"{head}{START}\n{table}\n{END}{tail}"
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Print the table of the record; return 2 where a file does not fit."""
     parser = argparse.ArgumentParser(
@@ -147,13 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.add:
             texts[options.record] = record.to_csv(index=False, lineterminator="\n")
         if options.write is not None:
-            texts[options.write] = between_marks(options.write, table)
-        for path, text in texts.items():
-            _replace(path, text)
+            texts[options.write] = between_marks(options.write, table, START, END)
+        write_all_whole(texts)
         print(table)
-    except (SgpsError, OSError) as error:
+    except SgpsError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "exit_code", 1)
+        return error.exit_code
     return 0
 
 

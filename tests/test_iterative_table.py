@@ -109,7 +109,7 @@ def test_the_table_stands_between_its_marks_and_the_rest_stays(script, draw, tmp
     kept = (tmp_path / "record.csv").read_bytes()
     assert script.main([*options, "--add", str(more)]) == 2
     assert (tmp_path / "record.csv").read_bytes() == kept
-    assert "no place for the table" in capsys.readouterr().err
+    assert "no place for the benchmark table" in capsys.readouterr().err
 
 
 def test_a_file_of_another_kind_is_named(script, tmp_path, capsys):

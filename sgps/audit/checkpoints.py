@@ -7,8 +7,6 @@ down how far it went can tell; a checkpoint is that note.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,7 +16,8 @@ from sqlalchemy import Connection, select
 
 from sgps.audit._chain import FIRST_PREVIOUS_DIGEST, StoredRow, Verification, verify_rows
 from sgps.audit._tables import ENTRIES
-from sgps.errors import InputError, StoreError
+from sgps.errors import InputError
+from sgps.files import write_whole
 
 FORMAT = "sgps-checkpoint-1"
 _DIGEST_LENGTH = 64
@@ -57,23 +56,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     StoreError: the file cannot be written.
     """
     text = json.dumps({"format": FORMAT, **asdict(checkpoint)}, indent=2) + "\n"
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(partial, "x", encoding="utf-8", opener=_open_private) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: the checkpoint cannot be written ({error.strerror or error})",
-            expected="a folder with room and permission to write",
-            remedy="choose another folder",
-        ) from error
+    write_whole(path, text, private=True)
     return path
 
 
@@ -165,10 +148,6 @@ def _checkpoint(values: object) -> Checkpoint | None:
     if not all(_is_digest(digest) for digest in digests):
         return None
     return Checkpoint(**values)
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _is_digest(value: object) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sgps.datasets._folder_writing import cannot_write
 from sgps.datasets._shards import (
     DatasetDescription,
     Shard,
@@ -19,6 +18,7 @@ from sgps.datasets._shards import (
 )
 from sgps.datasets.records import Source
 from sgps.errors import InputError
+from sgps.files import cannot_write
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sgps.datasets._shards import DESCRIPTION_FILE
 from sgps.errors import StoreError
+from sgps.files import cannot_write
 
 
 @contextmanager
@@ -31,15 +32,6 @@ def written_whole(target: Path, *, overwrite: bool) -> Iterator[Path]:
         _move_into_place(working, target)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-
-
-def cannot_write(path: Path, error: OSError) -> StoreError:
-    """Return what is to be raised where ``error`` keeps a path from being written."""
-    return StoreError(
-        f"{path}: cannot be written ({error.strerror or error})",
-        expected="a folder with room and permission to write",
-        remedy="choose another folder",
-    )
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,8 @@ from PIL import Image
 from sgps.datasets.expectations import ClassCount, Finding, ValidationResult
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.datasets.storage import StoredDataset
-from sgps.errors import DatasetRefusedError, StoreError
+from sgps.errors import DatasetRefusedError
+from sgps.files import write_whole
 
 _TEMPLATE = "validation_report.html.j2"
 _THUMBNAIL_SIDE = 72
@@ -40,20 +39,7 @@ def write_validation_report(
     StoreError: the page cannot be written.
     """
     page = _render(result, _collect_thumbnails(result, datasets), title)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(page, encoding="utf-8")
-            os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            expected="a file in a writable folder",
-            remedy="choose another path",
-        ) from error
+    write_whole(path, page)
 
 
 def require_valid(result: ValidationResult, report: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sgps.encoders.images import ImageEncoder
-from sgps.errors import StoreError
+from sgps.files import whole_file
 
 _DIGEST_BYTES = 32
 
@@ -66,17 +65,8 @@ class CachedImageEncoder:
         buffer = io.BytesIO()
         np.save(buffer, features.numpy(), allow_pickle=False)
         body = buffer.getvalue()
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(body + hashlib.sha256(body).digest())
-            Path(file.name).replace(path)
-        except OSError as error:
-            raise StoreError(
-                f"feature cache {self._folder} cannot be written: {error}",
-                remedy="name another folder for the cache",
-            ) from error
+        with whole_file(self._path(key), durable=False) as file:
+            file.write(body + hashlib.sha256(body).digest())
 
 
 def pixel_sha256(image: Tensor) -> str:

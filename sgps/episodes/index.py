@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sgps.episodes.sampler import Episode, EpisodeSpec
-from sgps.errors import InputError, IntegrityError, StoreError
+from sgps.errors import InputError, IntegrityError
+from sgps.files import write_whole
 
 _FORMAT, _FORMAT_VERSION = "sgps-episodes", 1
 _MAX_BYTES = 1_000_000_000
@@ -81,18 +80,7 @@ class EpisodeIndex:
         StoreError: the file cannot be written.
         """
         text = _canonical({**self._content(), "digest": self.digest})
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text + "\n", encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise StoreError(
-                f"{path}: cannot be written ({error.strerror})",
-                expected="a folder with room and permission to write",
-            ) from error
+        write_whole(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> EpisodeIndex:

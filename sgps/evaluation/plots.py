@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sgps.errors import InputError, StoreError
+from sgps.errors import InputError
 from sgps.evaluation.bars import (
     Setting,
     base_label,
@@ -35,6 +35,7 @@ from sgps.evaluation.bars import (
 )
 from sgps.evaluation.methods import SGPS
 from sgps.evaluation.report import BenchmarkReport
+from sgps.files import whole_file
 
 _OTHER_COLOUR = "#8a8f98"
 _LEAST_QUERIES = 10
@@ -290,9 +291,5 @@ def _save(figure: Figure, path: Path) -> None:
         raise InputError(f"picture {path}", expected="a name ending in " + " or ".join(_TYPES))
     FigureCanvasAgg(figure)
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with rc_context({"svg.hashsalt": "sgps"}):
-            figure.savefig(path, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise StoreError(f"picture {path} cannot be written: {error}") from error
+    with whole_file(path) as file, rc_context({"svg.hashsalt": "sgps"}):
+        figure.savefig(file, format=path.suffix[1:], dpi=150, metadata=metadata)

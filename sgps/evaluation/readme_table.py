@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from sgps.errors import InputError, StoreError
 from sgps.evaluation import bars
 from sgps.evaluation.bars import Setting
 from sgps.evaluation.methods import SGPS
+from sgps.files import write_whole
 
 START = "<!-- benchmark:start -->"
 END = "<!-- benchmark:end -->"
@@ -39,23 +37,34 @@ def write_readme_table(suite: Mapping[str, Any], path: Path) -> None:
     InputError: the file does not hold each mark once, the start first, or is not UTF-8.
     StoreError: the file cannot be read or written.
     """
+    write_whole(path, between_marks(path, render_readme_table(suite), START, END))
+
+
+def between_marks(path: Path, table: str, start: str, end: str) -> str:
+    """Return the text of a Markdown file with a table between two marks; the rest as it is.
+
+    Raises
+    ------
+    InputError: the file does not hold each mark once, the start first, or is not UTF-8.
+    StoreError: the file cannot be read.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
-        replaced = _replace_between_marks(text, render_readme_table(suite), path)
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-        try:
-            partial.write_bytes(replaced.encode("utf-8"))
-            shutil.copymode(path, partial)
-            os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
-        finally:
-            partial.unlink(missing_ok=True)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8", expected="a Markdown file") from error
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be read or written ({error.strerror or error})",
-            expected="a Markdown file in a writable folder",
+            f"{path}: cannot be read ({error.strerror or error})", expected="a Markdown file"
         ) from error
+    head, found_start, rest = text.partition(start)
+    _, found_end, tail = rest.partition(end)
+    if not (found_start and found_end) or start in rest or end in head + tail:
+        raise InputError(
+            f"{path}: no place for the benchmark table",
+            expected=f"once {start}, and once {end} after it",
+            remedy="put each on a line of its own where the table is to stand",
+        )
+    return f"{head}{start}\n{table}\n{end}{tail}"
 
 
 def render_readme_table(suite: Mapping[str, Any]) -> str:
@@ -130,15 +139,3 @@ def _escape(text: str) -> str:
 def _code(text: object) -> str:
     """Return a text as Markdown code on one line."""
     return "`" + " ".join(str(text).replace("`", "'").replace("<!--", "< !--").split()) + "`"
-
-
-def _replace_between_marks(text: str, table: str, path: Path) -> str:
-    head, start, rest = text.partition(START)
-    _, end, tail = rest.partition(END)
-    if not (start and end) or START in rest or END in head + tail:
-        raise InputError(
-            f"{path}: no place for the benchmark table",
-            expected=f"once {START}, and once {END} after it",
-            remedy="put each on a line of its own where the table is to stand",
-        )
-    return f"{head}{START}\n{table}\n{END}{tail}"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sgps.errors import StoreError
 from sgps.evaluation.intervals import Interval, paired_difference
 from sgps.evaluation.methods import SGPS
 from sgps.evaluation.scores import MethodScores
+from sgps.files import write_whole
 
 _SHARES = ("accuracy", "balanced_accuracy", "auroc")
 
@@ -136,23 +135,7 @@ def save_json(content: Mapping[str, Any], path: Path) -> None:
     ------
     StoreError: the file cannot be written.
     """
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        try:
-            Path(file.name).replace(path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"report {path} cannot be written: {error.strerror or error}",
-            expected="a file in a writable folder",
-            remedy="choose another path",
-        ) from error
+    write_whole(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def _curves(scores: MethodScores) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sgps.errors import InputError, StoreError
+from sgps.errors import InputError
 from sgps.evaluation.html_report import render_page
+from sgps.files import write_all_whole
 
 JSON_NAME = "benchmark.json"
 PAGE_NAME = "benchmark.html"
@@ -52,30 +51,5 @@ def write_suite_report(
         texts[folder / EPISODES_NAME] = episodes.to_csv(
             index=False, lineterminator="\n", float_format=f"%.{_DIGITS}g"
         )
-    _write_all(texts)
+    write_all_whole(texts)
     return folder / PAGE_NAME
-
-
-def _write_all(texts: Mapping[Path, str]) -> None:
-    mark = secrets.token_hex(4)
-    partials = {path: path.with_name(f".{path.name}.{mark}.partial") for path in texts}
-    try:
-        for path in texts:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.is_dir():
-                raise IsADirectoryError(None, "a folder has its name", str(path))
-        try:
-            for path, text in texts.items():
-                partials[path].write_text(text, encoding="utf-8")
-            for path, partial in partials.items():
-                os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call)
-        finally:
-            for partial in partials.values():
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        place = error.filename or next(iter(texts))
-        raise StoreError(
-            f"{place}: cannot be written ({error.strerror or error})",
-            expected="a writable folder",
-            remedy="choose another",
-        ) from error

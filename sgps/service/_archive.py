@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from sgps.errors import IntegrityError, StoreError
+from sgps.files import whole_file
 from sgps.service._signing import SigningKey, fingerprint_of, is_signed
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
@@ -44,30 +45,18 @@ def write_archive(
     ------
     StoreError: a member cannot be read, or the archive not be written.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, private=True) as file:
+        listed = [_listed(name, members[name]) for name in sorted(members)]
+        manifest = {**facts, "public_key": key.public_key, "members": listed}
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
         try:
-            listed = [_listed(name, members[name]) for name in sorted(members)]
-            manifest = {**facts, "public_key": key.public_key, "members": listed}
-            text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False).encode()
-            with open(partial, "xb", opener=_open_private) as file:
-                with zipfile.ZipFile(file, "w", allowZip64=False) as archive:
-                    _write(archive, MANIFEST, text)
-                    _write(archive, SIGNATURE, key.sign(text).encode())
-                    for name in sorted(members):
-                        _write(archive, name, members[name])
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, zipfile.LargeZipFile) as error:
-        reason = error.strerror if isinstance(error, OSError) else "too large"
-        raise StoreError(
-            f"{path}: cannot be written ({reason or error})",
-            expected="a folder with room and permission to write",
-        ) from error
+            with zipfile.ZipFile(file, "w", allowZip64=False) as archive:
+                _write(archive, MANIFEST, text)
+                _write(archive, SIGNATURE, key.sign(text).encode())
+                for name in sorted(members):
+                    _write(archive, name, members[name])
+        except zipfile.LargeZipFile as error:
+            raise OSError(errno.EFBIG, "too large") from error
 
 
 class SignedArchive:
@@ -169,10 +158,6 @@ class SignedArchive:
                 if left < 0:
                     raise _refused(f"holds a {name} that is larger than its manifest says")
                 yield block
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _listed(name: str, member: Member) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from sgps.errors import InputError, OperatorError
+from sgps.files import write_whole
 from sgps.registry.server_access import AUTHORIZATION_FUNCTION
 from sgps.service._addresses import LOOPBACK
-from sgps.service._run_state import write_private
 from sgps.settings import Settings
 
 MIN_PASSWORD = 12
@@ -108,8 +108,8 @@ def prepare_accounts(run: Path, service: Account) -> None:
         leftover.unlink()
     database.touch(mode=0o600)
     text = _CONFIGURATION.format(database=database, function=AUTHORIZATION_FUNCTION)
-    write_private(run / "mlflow-auth.ini", text)
-    write_private(run / _SERVICE_FILE, json.dumps({"pair": service.pair}))
+    write_whole(run / "mlflow-auth.ini", text, private=True)
+    write_whole(run / _SERVICE_FILE, json.dumps({"pair": service.pair}), private=True)
 
 
 def add_accounts(address: str, service: Account, readers: tuple[Account, ...]) -> None:

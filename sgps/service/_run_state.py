@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from sgps.errors import StoreError
+from sgps.files import write_whole
 from sgps.settings import require_writable
 
 _POLL_SECONDS = 0.1
@@ -129,7 +129,7 @@ class RunLock:
 
     def _write(self, state: SystemState) -> None:
         self._state = state
-        write_private(self._path, json.dumps(asdict(self._state), indent=2))
+        write_whole(self._path, json.dumps(asdict(self._state), indent=2), private=True)
 
     def close(self) -> None:
         """Take the state away and give the lock back, as soon as no guard holds it any more."""
@@ -147,19 +147,6 @@ class RunLock:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    draft = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def process_start(pid: int) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +22,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from sgps.errors import IntegrityError, StoreError
+from sgps.errors import IntegrityError
+from sgps.files import write_whole
 
 SBOM_FILE = "sbom.cdx.json"
 _NAMESPACE = uuid.UUID("6f0f4a34-6d6d-5c55-9d52-7367707362d0")
@@ -77,22 +76,7 @@ def write_sbom(path: Path, generator: GeneratorComponent | None = None) -> str:
     IntegrityError: see :func:`build_sbom`.
     """
     data = build_sbom(generator).encode()
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error})",
-            expected="a folder with room and permission to write",
-        ) from error
+    write_whole(path, data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from sgps.datasets import DescriptionLibrary, StoredDataset
+from sgps.files import write_whole
 from sgps.registry import MetricLog, ModelRegistry
 from sgps.service._mlflow_accounts import sign_in_to_own_server
 from sgps.service.datasets import open_datasets
@@ -279,8 +280,8 @@ def _metric_log(
         run_id=_remembered_run(remembered, ModelRegistry(uri).tracking_uri),
     )
     with log:
-        request.folder.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(json.dumps({"tracking_uri": log.tracking_uri, "run_id": log.run_id}))
+        run = {"tracking_uri": log.tracking_uri, "run_id": log.run_id}
+        write_whole(remembered, json.dumps(run))
         yield log
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from sgps.errors import IntegrityError, StoreError, UnknownNameError
+from sgps.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,8 @@ def write_sealed(
     text = json.dumps(
         sealed, indent=indent, separators=separators, sort_keys=True, ensure_ascii=False
     )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_atomically(folder / f"{stem}.safetensors", save_tensors(contiguous))
-        _write_atomically(folder / f"{stem}.json", f"{text}\n".encode())
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error.strerror or error}",
-            expected="a writable folder",
-            remedy="choose another folder or mend its rights",
-        ) from error
+    write_whole(folder / f"{stem}.safetensors", save_tensors(contiguous))
+    write_whole(folder / f"{stem}.json", f"{text}\n")
     return tensors_sha256
 
 
@@ -173,15 +165,3 @@ def _read(path: Path) -> bytes:
         ) from error
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from sgps.errors import InputError, IntegrityError, StoreError
+from sgps.files import cannot_write
 
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 _MAX_REDIRECTS = 5
@@ -211,15 +212,6 @@ class Downloader:
                 remedy="check the network and run it again; it goes on where it stopped",
             ) from reason
         time.sleep(min(_LONGEST_WAIT, max(reason.wait, self.pause * 2**attempt)))
-
-
-def cannot_write(path: Path, error: OSError) -> StoreError:
-    """The error of a file that cannot be written."""
-    return StoreError(
-        f"{path}: cannot be written ({error.strerror or error})",
-        expected="a folder with room and permission to write",
-        remedy="choose another folder",
-    )
 
 
 def _pieces(response: httpx.Response) -> Iterator[bytes]:

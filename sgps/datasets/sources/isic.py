@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -17,9 +15,10 @@ from urllib.parse import urlencode, urlsplit
 from sgps.datasets._grouping import check_fractions, roles_by_group
 from sgps.datasets.records import ROLES, ImageRecord
 from sgps.datasets.sources._checksums import read_checksums, read_recorded
-from sgps.datasets.sources._download import Downloader, Expected, cannot_write
+from sgps.datasets.sources._download import Downloader, Expected
 from sgps.datasets.sources._isic_listing import IsicImage, parse_image, patients_of_lesions
 from sgps.errors import InputError, IntegrityError
+from sgps.files import cannot_write, write_whole
 
 BASE_URL = "https://api.isic-archive.com/api/v2"
 HOSTS = (
@@ -137,7 +136,7 @@ class IsicSource:
         if results is None:
             results = self._download_results()
             listing = {"request": self._request, "limit": self._limit, "results": results}
-            _write_whole(self.root / "listing.json", json.dumps(listing, indent=1))
+            write_whole(self.root / "listing.json", json.dumps(listing, indent=1))
         patients = patients_of_lesions(results)
         parsed = [parse_image(result, self._label_field, patients) for result in results]
         images = [image for image in parsed if image is not None]
@@ -257,14 +256,3 @@ def _fits(data: bytes, size: int | None, digest: str | None) -> bool:
     if size is not None and len(data) != size:
         return False
     return digest is None or hashlib.sha256(data).hexdigest() == digest
-
-
-def _write_whole(path: Path, text: str) -> None:
-    working = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        working.write_text(text, encoding="utf-8")
-        os.replace(working, path)  # noqa: PTH105
-    except OSError as error:
-        working.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
