@@ -1,12 +1,12 @@
 """Print how settings of the iterative baselines, and of easyfsl's, fare on novel_val.
 
-Reads rows of the role novel_val alone, 3 ways, 1 and 5 shots, on the public weights. `heads` are
+Reads rows of the role novel_val alone, 3 ways, 1 and 5 shots, on one of the two bases. `heads` are
 those that read cached features; `networks` train the body; every setting is run at temperature 1,
 and the temperature printed is that of least cross-entropy over all queries.
 
     python docs/choose_iterative_baselines.py --data ../shared/data/broad/medical --grid heads
     python docs/choose_iterative_baselines.py --data ../shared/data/broad/medical --grid networks \
-        --episodes 1 --resolution 80 --datasets defungi eye_disease_fundus smids_sperm
+        --base meta --episodes 3 --resolution 128
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from scipy.special import log_softmax
 from sgps.datasets import read_manifest
 from sgps.datasets.decoding import read_image
 from sgps.datasets.preprocessing import resize_and_crop
-from sgps.encoders.target_networks import DEFAULT_TARGET
 from sgps.episodes import ClassPool, EpisodeSpec, sample_episodes
 from sgps.evaluation.baselines.easyfsl_methods import EasyFslMethod
 from sgps.evaluation.baselines.fine_tuning import (
@@ -36,10 +35,10 @@ from sgps.evaluation.baselines.fine_tuning import (
     HeadOnly,
 )
 from sgps.evaluation.baselines.meta_learning import Anil, Maml
+from sgps.evaluation.bases import META, PUBLIC, benchmark_bases
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs, Method
-from sgps.synthesizer.sealed import digest_tensors
-from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network
+from sgps.synthesizer import Synthesizer
 
 ROLE = "novel_val"
 DATASETS = ("defungi", "eye_disease_fundus", "mmotu_ovarian_us", "smids_sperm")
@@ -57,14 +56,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of dataset folders")
     parser.add_argument("--datasets", nargs="+", default=DATASETS)
     parser.add_argument("--grid", choices=("heads", "networks"), default="heads")
+    parser.add_argument("--base", choices=(PUBLIC, META), default=PUBLIC)
+    parser.add_argument("--generator", default="default", help="whose body is the meta base")
     parser.add_argument("--episodes", type=int, default=8, help="of each dataset and shots")
     parser.add_argument("--resolution", type=int, default=96)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network = build_tapped_network(DEFAULT_TARGET)
-    version = digest_tensors(network.body.state_dict())
-    base = TapBank("public", network, version, InputNormalisation(DEFAULT_TARGET))
+    bases = benchmark_bases(Synthesizer.load(options.generator, device="cpu"))
+    base = next(each for each in bases if each.name == options.base)
     candidates = dict(
         head_candidates(base) if options.grid == "heads" else network_candidates(base)
     )

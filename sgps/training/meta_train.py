@@ -29,6 +29,7 @@ from sgps.training.config import MetaTrainingConfig
 from sgps.training.image_bank import ImageBank, data_digest, digest_run
 from sgps.training.losses import EpisodeLoss
 from sgps.training.optimisation import build_optimiser, learning_factor, take_step
+from sgps.training.pace import Pace
 from sgps.training.pools import build_pools, build_validation_pools
 from sgps.training.priors import fit_head_priors
 from sgps.training.state import load_state, save_state
@@ -81,7 +82,7 @@ def meta_train(
     descriptions: class descriptions; None trains without text.
     folder: where states and the best generator are kept.
     name: what the generator is called.
-    metrics: called with scalar metrics and the episode number.
+    metrics: called with scalar metrics and the episode number; see :class:`Pace` too.
     progress: called with (episodes done, episodes in all, a short status).
     stop_after: end after this episode without finishing the run, as a kill would.
 
@@ -164,6 +165,7 @@ class MetaTrainingRun:
         self.run_digest = digest_run(config, datasets, descriptions)
         self.progress = load_state(folder, self._state, self.optimiser, run_digest=self.run_digest)
         self._losses: list[float] = []
+        self._pace = Pace(self.device)
 
     @property
     def finished(self) -> bool:
@@ -194,11 +196,12 @@ class MetaTrainingRun:
         if first == 0:
             self._validate(0, metrics)
         last = min(first + config.episodes_per_step, config.episodes)
-        loss = self._step(range(first, last))
+        loss = self._pace.timed(last - first, lambda: self._step(range(first, last)))
         self.progress.next_episode = last
         self._losses.append(loss)
         if progress:
-            status = f"loss {loss:.3f}, best {self.progress.best_score:.4f}"
+            rate = f"{self._pace.episodes_per_second:.2g} episodes/s"
+            status = f"loss {loss:.3f}, best {self.progress.best_score:.4f}, {rate}"
             progress(last, config.episodes, status)
         validation_due = last == config.episodes or _crosses(first, last, config.validate_every)
         if validation_due:
@@ -265,6 +268,7 @@ class MetaTrainingRun:
             self.progress.best_sha256 = self._save_best(scores)
         if metrics:
             values = {"validation/accuracy": scores.accuracy, "validation/loss": scores.loss}
+            values |= self._pace.take()
             if not math.isnan(train_loss):
                 values["train/loss"] = train_loss
             metrics(values, episode)

@@ -13,7 +13,7 @@ from sgps.training.config import MetaTrainingConfig
 
 
 def build_optimiser(hypernetwork: Hypernetwork, config: MetaTrainingConfig) -> torch.optim.AdamW:
-    """AdamW with one learning rate for the deltas and one for everything else."""
+    """AdamW with one learning rate for the deltas and one for everything else; fused on a GPU."""
     deltas: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for name, parameter in hypernetwork.generator.named_parameters():
@@ -22,7 +22,8 @@ def build_optimiser(hypernetwork: Hypernetwork, config: MetaTrainingConfig) -> t
         {"params": others, "lr": config.generator_rate, "peak_rate": config.generator_rate},
         {"params": deltas, "lr": config.delta_rate, "peak_rate": config.delta_rate},
     ]
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    on_gpu = all(parameter.is_cuda for parameter in (*deltas, *others))
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=on_gpu or None)
 
 
 def learning_factor(step: int, config: MetaTrainingConfig) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,18 +88,27 @@ def test_reports_progress_and_metrics(
 ) -> None:
     seen: list[tuple[int, int]] = []
     logged: list[tuple[int, set[str]]] = []
+    statuses: list[str] = []
+
+    def note(done: int, total: int, status: str) -> None:
+        seen.append((done, total))
+        statuses.append(status)
+
     result = meta_train(
         config,
         [phantoms],
         descriptions,
         tmp_path,
         name="g",
-        progress=lambda done, total, _status: seen.append((done, total)),
+        progress=note,
         metrics=lambda values, episode: logged.append((episode, set(values))),
     )
     assert seen == [(2, 8), (4, 8), (6, 8), (8, 8)]
     assert [episode for episode, _ in logged] == [0, 4, 8]
-    assert logged[1][1] == {"validation/accuracy", "validation/loss", "train/loss"}
+    pace = "train/episodes_per_second"
+    assert logged[0][1] == {"validation/accuracy", "validation/loss"}
+    assert logged[1][1] == {"validation/accuracy", "validation/loss", "train/loss", pace}
+    assert all(re.fullmatch(r"loss .+, best .+, [\d.e+]+ episodes/s", each) for each in statuses)
     assert 0 <= result.best_accuracy <= 1
     assert (result.checkpoint / "generator.json").is_file()
     description = read_sealed(tmp_path, "generator", file_format="sgps-generator-1").description
@@ -177,3 +187,23 @@ def test_datasets_without_a_training_role_are_passed_over(
         tmp_path / "run", "generator", file_format="sgps-generator-1"
     ).description["lineage"]
     assert lineage["trained_on"] == ["phantom"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_trains_on_a_gpu(
+    config: MetaTrainingConfig,
+    phantoms: StoredDataset,
+    descriptions: DescriptionLibrary,
+    tmp_path: Path,
+) -> None:
+    logged: list[set[str]] = []
+    result = meta_train(
+        config.model_copy(update={"device": "cuda"}),
+        [phantoms],
+        descriptions,
+        tmp_path,
+        metrics=lambda values, _episode: logged.append(set(values)),
+    )
+    assert result.episodes_done == config.episodes
+    assert {"train/episodes_per_second", "train/gpu_busy"} <= logged[-1]
+    assert_learned_and_averaged(final_state(tmp_path), updates=4)
