@@ -141,7 +141,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_an_unwritable_folder(classifier: SynthesizedClassifier, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StoreError, match="cannot be written"):
         classifier.save(tmp_path / "file" / "folder")
 
 

@@ -90,7 +90,7 @@ def test_half_a_pair_is_refused(tmp_path: Path, missing: str) -> None:
 
 def test_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(StoreError, match="cannot be written"):
         KnownClasses(("a",), normal(1, 0), GENERATOR).save(tmp_path / "file" / "folder")
 
 
