@@ -68,7 +68,11 @@ def write_all_whole(contents: Mapping[Path, bytes | str]) -> None:
     with ExitStack() as opened:
         files = {path: opened.enter_context(whole_file(path)) for path in contents}
         for path, file in files.items():
-            file.write(_encoded(contents[path]))
+            try:
+                file.write(_encoded(contents[path]))
+                file.flush()
+            except OSError as error:
+                raise cannot_write(path, error) from error
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

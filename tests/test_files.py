@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 
 import pytest
@@ -100,6 +101,25 @@ def test_what_the_system_refuses_is_told_and_the_file_of_before_stays(tmp_path):
         raise full
     assert path.read_text() == "old"
     assert names(tmp_path) == ["file"]
+
+
+@pytest.fixture
+def files_of_a_kilobyte():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_where_one_of_several_has_no_room_it_is_named_and_none_is_changed(
+    tmp_path, files_of_a_kilobyte
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_all_whole({first: "1", second: "2"})
+    with pytest.raises(StoreError, match=r"first: cannot be written \(File too large\)"):
+        write_all_whole({first: "x" * 5000, second: "new"})
+    assert (first.read_text(), second.read_text()) == ("1", "2")
+    assert names(tmp_path) == ["first", "second"]
 
 
 def test_several_files_are_written_or_none(tmp_path):
