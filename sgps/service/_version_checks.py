@@ -147,14 +147,21 @@ def require_contents(checked: CheckedContents, model_uri: str) -> None:
 
 
 def require_unaltered(
-    version: VersionSummary, recorded: RecordedVersion, workspace: Workspace
+    version: VersionSummary,
+    recorded: RecordedVersion,
+    reviews: Sequence[LedgerEntry],
+    workspace: Workspace,
 ) -> None:
     """See that artifacts and labels of a version are those that the ledger tells of.
+
+    Parameters
+    ----------
+    reviews: the entries of its review that the coming step was found allowed by.
 
     Raises
     ------
     IntegrityError: they are not, with what differs; or the version was erased.
-    ConflictError: somebody took a step of its review meanwhile.
+    ConflictError: something differs, and somebody took a step of its review since ``reviews``.
     StoreError: ledger or registry cannot be read.
     """
     ledger, registry = workspace.ledger, workspace.registry
@@ -162,7 +169,6 @@ def require_unaltered(
     if recorded.sealed and key is None:
         raise recorded.erased_error()
     entry = ledger.get(recorded.entry)
-    reviews = ledger.entries(REVIEW_KIND, version.model_uri)
     history = history_of(one for one in reviews if one.record["run_id"] == version.run_id)
     checked = check_contents(registry, entry, key)
     findings = list(checked.findings)

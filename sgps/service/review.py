@@ -216,7 +216,7 @@ def _take_step(model_uri: str, workspace: Workspace, wanted: State, step: _Step)
     if is_decision:
         _require_another_person(step, recorded)
     if wanted is State.APPROVED:
-        require_unaltered(version, recorded, workspace)
+        require_unaltered(version, recorded, entries, workspace)
     entry = ledger.append_after(
         REVIEW_KIND,
         version.model_uri,

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -23,6 +24,7 @@ from sgps.errors import (
 )
 from sgps.registry.states import FOLLOWING, State
 from sgps.service import review
+from sgps.service._version_checks import require_unaltered
 from sgps.service.erasure import ErasureSelection, erase
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
@@ -258,6 +260,27 @@ def test_a_stale_reviewer_is_refused(draft: str, workspace: Workspace) -> None:
         with pytest.raises(ConflictError, match="quicker"):
             ledger.append_after("review", draft, {}, expect_newest=stale)
     assert ledger.append_after("other", draft, {}, expect_newest=None).kind == "other"
+
+
+def test_a_rival_whose_labels_are_still_to_follow_is_no_tampering(
+    draft: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+
+    def decide_after_a_rival(*args: Any) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(review, "follow_ledger", lambda *_: ())
+            review.reject(draft, workspace, **BO)
+        require_unaltered(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(review, "require_unaltered", decide_after_a_rival)
+        with pytest.raises(ConflictError, match="somebody else was quicker"):
+            review.approve(draft, workspace, reviewer="Dr. Cy", reason="Looks right.")
+    assert review.state_of(draft, workspace).state is State.REJECTED
+    with pytest.raises(RequestError, match="is rejected and cannot become approved"):
+        review.approve(draft, workspace, reviewer="Dr. Cy", reason="Looks right.")
+    assert review.repair_labels(draft, workspace) != ()
 
 
 def test_of_two_reviewers_at_once_one_wins(draft: str, workspace: Workspace) -> None:
