@@ -42,6 +42,12 @@ def _synthesize(settings: Settings, request: SynthesisRequest, generator: Synthe
         synthesize_once(request, workspace, generator)
 
 
+def _size_of(file: Path) -> int:
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
+
+
 def test_kills_while_the_tables_are_made(
     empty_home: Settings, request_of_folder: SynthesisRequest, generator: Synthesizer
 ) -> None:
@@ -54,7 +60,7 @@ def test_kills_while_the_tables_are_made(
             target=_synthesize, args=(empty_home, request_of_folder, generator)
         )
         child.start()
-        while child.is_alive() and not (scratch.exists() and scratch.stat().st_size > size):
+        while child.is_alive() and _size_of(scratch) <= size:
             time.sleep(0.001)
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()

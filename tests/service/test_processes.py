@@ -8,10 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -220,6 +220,22 @@ def end_by_itself(port: int) -> None:
         connection.recv(100)
 
 
+@contextmanager
+def work_beside(work: Callable[[], None], page_port: int) -> Iterator[Callable[[object], None]]:
+    """Begin ``work`` in a thread when called; the page ends by itself after it, failed or not."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            end_by_itself(page_port)
+
+    begun: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda _state: begun.append(pool.submit(run))
+    begun[0].result()
+
+
 def starts_in(log: Path) -> list[int]:
     """Process numbers that a server of ``WEB`` had, oldest first."""
     return [int(line.split()[-1]) for line in log.read_text().splitlines() if "started" in line]
@@ -228,7 +244,7 @@ def starts_in(log: Path) -> list[int]:
 def test_a_server_that_ends_is_started_again_and_the_others_live_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.5)
+    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 1.0)
     port, page_port = free_port(), free_port()
     steps: list[str] = []
     said: list[str] = []
@@ -246,24 +262,24 @@ def test_a_server_that_ends_is_started_again_and_the_others_live_on(
         seen.append(probe(state))
         return True
 
-    def end_mlflow_then_page() -> None:
+    def end_mlflow_twice() -> None:
         for number in (0, 1):
             end_by_itself(port)
             wait_for(lambda at=number: look(down=True, restarts=at), "its end is noticed")
             wait_for(lambda at=number: look(down=False, restarts=at + 1), "it comes back")
-        end_by_itself(page_port)
 
-    kill = threading.Thread(target=end_mlflow_then_page)
-    with pytest.raises(ServerFailureError, match=r"Page ended by itself \(exit code 7\)"):
-        run_system((mlflow, page), tmp_path, say=said.append, started=lambda _state: kill.start())
-    kill.join()
+    with (
+        work_beside(end_mlflow_twice, page_port) as begin,
+        pytest.raises(ServerFailureError, match=r"Page ended by itself \(exit code 7\)"),
+    ):
+        run_system((mlflow, page), tmp_path, say=said.append, started=begin)
     assert seen == [{"mlflow": works, "page": True} for works in (False, True, False, True)]
     assert steps == ["prepare", "complete"] * 3
     assert len(set(starts_in(tmp_path / "logs" / "mlflow.log"))) == 3
     assert len(starts_in(tmp_path / "logs" / "page.log")) == 1
     told = "\n".join(said)
     assert "MLflow ended by itself (exit code 7); see" in told
-    assert told.index("is started again in 0 s") < told.index("is started again in 1 s")
+    assert told.index("is started again in 1 s") < told.index("is started again in 2 s")
     assert told.count("MLflow: works again after") == 2
 
 
@@ -291,15 +307,15 @@ def test_a_server_whose_restart_fails_is_tried_again(
     )  # fmt: skip
     page = web_server(tmp_path, page_port, name="page", title="Page")
 
-    def end_web_then_page() -> None:
+    def end_web() -> None:
         end_by_itself(port)
         wait_for(lambda: "Web: works again" in "\n".join(said), "it works in the end")
-        end_by_itself(page_port)
 
-    ending = threading.Thread(target=end_web_then_page)
-    with pytest.raises(ServerFailureError, match="Page ended by itself"):
-        run_system((page, web), tmp_path, say=said.append, started=lambda _state: ending.start())
-    ending.join()
+    with (
+        work_beside(end_web, page_port) as begin,
+        pytest.raises(ServerFailureError, match="Page ended by itself"),
+    ):
+        run_system((page, web), tmp_path, say=said.append, started=begin)
     told = "\n".join(said)
     assert "Web: cannot be started: [Errno 28] No space left; it is started again" in told
     assert "Web: no accounts" in told

@@ -117,7 +117,7 @@ def test_one_question_is_asked_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_asked_again(hung: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sgps.web.registry_gate._SECONDS_BELIEVED", 0.0)
     gate = RegistryGate(_address(hung), seconds=60.0)
-    answering = threading.Thread(target=_answer_once, args=(hung,))
+    answering = threading.Thread(target=_answer_once, args=(hung,), daemon=True)
     answering.start()
     gate.require_answer()
     answering.join()
