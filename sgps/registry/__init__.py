@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgps.registry._reachability import check_reachable, without_password
+    from sgps.registry._reachability import check_reachable
     from sgps.registry._request_runs import RequestRun
     from sgps.registry.card import render_card
     from sgps.registry.mlflow_registry import ModelRegistry
@@ -27,7 +27,7 @@ _MODULES = {
     "model_name_for": "naming",
     "render_card": "card",
     "support_artifact_names": "naming",
-    "without_password": "_reachability",
+    "without_password": "addresses",
 }
 
 __all__ = [

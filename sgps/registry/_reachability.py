@@ -16,20 +16,11 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from sgps.errors import SgpsError, StoreError
 from sgps.registry._mlflow import MlflowClient, MlflowException
 from sgps.registry._tables import complete_tables, sqlite_file
+from sgps.registry.addresses import passwords_in, port_of, without_password
 
 _SECONDS = 5
 _DEFAULT_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mssql": 1433}
 _REMEDY = "check SGPS_TRACKING_URI and that the store is running and writable"
-
-
-def without_password(uri: str) -> str:
-    """``uri`` as it may be shown: a user name stays, a password and query options go."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri
-    user = f"{parts.username}@" if parts.username else ""
-    place = f"{user}{parts.hostname or ''}" + (f":{_port(parts)}" if _port(parts) else "")
-    return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
 
 def open_client(tracking_uri: str) -> MlflowClient:
@@ -60,7 +51,7 @@ def check_reachable(tracking_uri: str) -> None:
         elif scheme in ("http", "https"):
             _check_server(parts)
         elif scheme in _DEFAULT_PORTS and parts.hostname:
-            port = _port(parts) or _DEFAULT_PORTS[scheme]
+            port = port_of(parts) or _DEFAULT_PORTS[scheme]
             socket.create_connection((parts.hostname, port), timeout=_SECONDS).close()
         elif scheme not in (*_DEFAULT_PORTS, "databricks", "databricks-uc", "uc"):
             raise StoreError(
@@ -123,7 +114,8 @@ def _check_sqlite(path: Path) -> None:
 
 
 def _check_server(parts: SplitResult) -> None:
-    place = f"{parts.hostname}" + (f":{_port(parts)}" if _port(parts) else "")
+    port = port_of(parts)
+    place = f"{parts.hostname}" + (f":{port}" if port else "")
     address = urlunsplit((parts.scheme, place, parts.path.rstrip("/") + "/health", "", ""))
     try:
         urllib.request.urlopen(address, timeout=_SECONDS).close()
@@ -133,17 +125,9 @@ def _check_server(parts: SplitResult) -> None:
             raise
 
 
-def _port(parts: SplitResult) -> int | None:
-    try:
-        return parts.port
-    except ValueError:
-        return None
-
-
 def _store_error(place: str, error: BaseException) -> StoreError:
     reason = str(error.message if isinstance(error, MlflowException) else error).strip()
-    password = urlsplit(place).password
-    if password:
+    for password in passwords_in(place):
         reason = reason.replace(password, "***")
     first = reason.splitlines()[0] if reason else type(error).__name__
     return StoreError(

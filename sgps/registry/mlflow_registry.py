@@ -32,11 +32,11 @@ from sgps.registry._reachability import (
     open_client,
     quick_failure,
     store_errors,
-    without_password,
 )
 from sgps.registry._request_runs import RequestRun, find_request_runs, read_audit_record
 from sgps.registry._searching import find_version, search_versions, summarise
 from sgps.registry._tags import run_tags, search_tags
+from sgps.registry.addresses import without_password
 from sgps.registry.naming import model_name_for
 from sgps.registry.package import ModelPackage
 from sgps.registry.versions import UNFINISHED, RegisteredVersion, VersionSummary

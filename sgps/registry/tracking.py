@@ -16,8 +16,8 @@ from sgps.registry._reachability import (
     open_client,
     quick_failure,
     store_errors,
-    without_password,
 )
+from sgps.registry.addresses import without_password
 
 TRAINING_EXPERIMENT = "sgps-training"
 _BATCH = 200

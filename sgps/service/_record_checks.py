@@ -10,19 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from sgps.audit import LedgerEntry, canonical_json, seal_record
-from sgps.datasets.decoding import ImageLimits, decode_image
+from sgps.datasets.decoding import decode_image
 from sgps.errors import ImageError, UserError
 from sgps.service._file_digests import SUPPORT_FOLDER, compare_files, seal_files
 from sgps.service.provenance import sha256_of_text
-from sgps.service.support import MAX_TOTAL_PIXELS
+from sgps.service.support import OWN_COPIES
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
 AUDIT_FILE, REQUEST_FILE, TEXTS_FILE = "audit.json", "request.json", "texts.json"
 _MOST_DIFFERENCES = 3
 _LONGEST_JSON = 50_000_000
-_LIMITS = ImageLimits(
-    max_bytes=4 * MAX_TOTAL_PIXELS, max_pixels=MAX_TOTAL_PIXELS, min_side=1, formats=("PNG",)
-)
 
 
 @dataclass(frozen=True)
@@ -221,7 +218,7 @@ class RecordedContents:
         if path is None or not path.is_file():
             return None
         try:
-            return decode_image(path.read_bytes(), name=name, limits=_LIMITS).pixel_sha256
+            return decode_image(path.read_bytes(), name=name, limits=OWN_COPIES).pixel_sha256
         except (ImageError, OSError):
             return "no readable PNG"
 

@@ -18,19 +18,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sgps.datasets.decoding import DecodedImage, ImageLimits, decode_image, encode_png
+from sgps.datasets.decoding import DecodedImage, decode_image, encode_png
 from sgps.errors import ImageError, IntegrityError, StoreError
 from sgps.service.identity import RequesterIdentity
 from sgps.service.requests import SynthesisRequest
-from sgps.service.support import MAX_TOTAL_PIXELS, DecodedSupport, SupportCheck
+from sgps.service.support import OWN_COPIES, DecodedSupport, SupportCheck
 
 SPOOL_FORMAT = "sgps-spool-1"
 _MANIFEST = "request.json"
 _UNFINISHED = ".new-"
 _WRITERS = 4
-_LIMITS = ImageLimits(
-    max_bytes=4 * MAX_TOTAL_PIXELS, max_pixels=MAX_TOTAL_PIXELS, min_side=1, formats=("PNG",)
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,7 +274,7 @@ def _spooled(manifest: dict[str, Any], folder: Path) -> SpooledRequest:
 
 
 def _image(data: bytes, facts: dict[str, Any]) -> DecodedImage:
-    image = decode_image(data, name=facts["given"], limits=_LIMITS)
+    image = decode_image(data, name=facts["given"], limits=OWN_COPIES)
     if image.pixel_sha256 != facts["pixel_sha256"]:
         raise ValueError(facts["given"])
     return replace(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from sgps.errors import InputError
+from sgps.registry.addresses import passwords_in
 from sgps.registry.embedded_store import prepare_tables
 from sgps.service._addresses import (
     LOOPBACK,
@@ -295,7 +296,7 @@ class SystemPlan:
     def _secrets(self) -> tuple[str, ...]:
         settings = self._settings
         urls = (settings.tracking_database_url, settings.prefect_database_url, settings.ledger_url)
-        passwords = [urlsplit(url.get_secret_value()).password for url in urls if url]
+        passwords = [one for url in urls if url for one in passwords_in(url.get_secret_value())]
         accounts = (*self._accounts, self._service)
         return tuple(filter(None, [*passwords, *(one.password for one in accounts)]))
 

@@ -109,8 +109,11 @@ def submit(
         if synthesizer
         else GeneratorDigests.of_settings(workspace.settings)
     )
-    support = clock.time("decode_support", lambda: decode_support(checked, workspace.settings))
-    support = with_origins(support, origins or {})
+    origins = origins or {}
+    support = clock.time(
+        "decode_support", lambda: decode_support(checked, workspace.settings, origins.keys())
+    )
+    support = with_origins(support, origins)
     known = clock.time(
         "find_known_images", lambda: find_known_images(request, support, workspace.ledger)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,10 @@ from sgps.errors import ImageError, InputError, RequestError
 from sgps.service.requests import SynthesisRequest
 
 MAX_TOTAL_PIXELS = 400_000_000
+OWN_COPIES = ImageLimits(
+    max_bytes=4 * MAX_TOTAL_PIXELS, max_pixels=MAX_TOTAL_PIXELS, min_side=1, formats=("PNG",)
+)
+"""Of copies that SGPS made itself, which can be larger than the files that were accepted."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,17 @@ def find_support(request: SynthesisRequest) -> SupportPaths:
 
 
 def read_support(
-    request: SynthesisRequest, support: SupportPaths, limits: ImageLimits
+    request: SynthesisRequest,
+    support: SupportPaths,
+    limits: ImageLimits,
+    copies: Collection[str] = (),
 ) -> DecodedSupport:
     """Decode every image; an image given twice in a class is taken once, with a warning.
+
+    Parameters
+    ----------
+    limits: of the files that the requester chose.
+    copies: names in the request of files that SGPS made from images it accepted.
 
     Raises
     ------
@@ -113,7 +125,7 @@ def read_support(
     for number, (item, paths) in enumerate(zip(request.classes, support.paths, strict=True)):
         for place, (name, path) in enumerate(zip(item.images, paths, strict=True)):
             field = f"classes[{number}].images[{place}]"
-            image = _decode(path, limits, field=field)
+            image = _decode(path, OWN_COPIES if name in copies else limits, field=field)
             pixels_left -= image.pixels.shape[0] * image.pixels.shape[1]
             _require_pixels(pixels_left, field)
             here = _Place(number, place, name)

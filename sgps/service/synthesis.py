@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -112,9 +112,14 @@ def check_request(request: SynthesisRequest, settings: Settings) -> CheckedReque
     return CheckedRequest(now(), request, find_support(request))
 
 
-def decode_support(checked: CheckedRequest, settings: Settings) -> DecodedSupport:
-    """Decode every image of a checked request. Raises ImageError, RequestError."""
-    return read_support(checked.request, checked.paths, image_limits(settings))
+def decode_support(
+    checked: CheckedRequest, settings: Settings, copies: Collection[str] = ()
+) -> DecodedSupport:
+    """Decode every image of a checked request. Raises ImageError, RequestError.
+
+    copies: see :func:`sgps.service.support.read_support`.
+    """
+    return read_support(checked.request, checked.paths, image_limits(settings), copies)
 
 
 def load_synthesizer(settings: Settings) -> Synthesizer:

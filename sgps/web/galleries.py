@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgps.datasets.decoding import DecodedImage, ImageLimits, Pixels, encode_png, read_image
+from sgps.datasets.decoding import DecodedImage, Pixels, encode_png, read_image
 from sgps.datasets.preprocessing import shrink_long_side
 from sgps.errors import UnknownNameError, UserError
 from sgps.registry.contents import open_contents
-from sgps.service.workspace import Workspace, image_limits
+from sgps.service.support import OWN_COPIES
+from sgps.service.workspace import Workspace
 from sgps.synthesizer.abstention import nearest_support
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
@@ -61,7 +62,6 @@ def open_gallery(
     ------
     StoreError: the store cannot be read.
     """
-    limits = image_limits(workspace.settings)
     labels: list[str] = []
     small: list[bytes] = []
     rows: list[Tensor] = []
@@ -69,7 +69,7 @@ def open_gallery(
         if folder is None:
             return None
         try:
-            for label, image in _support(folder, limits):
+            for label, image in _support(folder):
                 labels.append(label)
                 small.append(encode_png(shrink_long_side(image.pixels, _SMALL_SIDE)))
                 rows.append(classifier.rows([image.pixels]))
@@ -78,11 +78,11 @@ def open_gallery(
     return Gallery(tuple(labels), tuple(small), torch.cat(rows)) if rows else None
 
 
-def _support(folder: Path, limits: ImageLimits) -> Iterator[tuple[str, DecodedImage]]:
+def _support(folder: Path) -> Iterator[tuple[str, DecodedImage]]:
     record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     for item in record["inputs"]["classes"]:
         for image in item["images"]:
             path = PurePosixPath(image["artifact"])
             if path.is_absolute() or ".." in path.parts:
                 raise ValueError(image["artifact"])
-            yield item["name"], read_image(folder / path, limits=limits)
+            yield item["name"], read_image(folder / path, limits=OWN_COPIES)

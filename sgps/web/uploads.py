@@ -24,7 +24,7 @@ from sgps.datasets.decoding import (
 )
 from sgps.datasets.preprocessing import shrink_long_side
 from sgps.errors import QueueFullError, StoreError, UnknownNameError
-from sgps.service.support import ImageOrigin
+from sgps.service.support import OWN_COPIES, ImageOrigin
 from sgps.web.findings import findings_of
 
 MAX_UPLOADS = 5_000
@@ -154,7 +154,7 @@ class UploadStore:
     def decode(self, upload_id: str) -> DecodedImage:
         """The kept image. Raises UnknownNameError."""
         self.get(upload_id)
-        return read_image(self._path(upload_id, ".png"), limits=self._limits)
+        return read_image(self._path(upload_id, ".png"), limits=OWN_COPIES)
 
     def small_pixels(self, upload_ids: Sequence[str]) -> list[Pixels]:
         """Pixels (H, W, 3) of the small copies. Raises UnknownNameError."""

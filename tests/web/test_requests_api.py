@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from sending import drop, ledger, picture, request_for, services
@@ -55,6 +57,27 @@ def test_a_support_image_is_most_like_itself(running: TestClient) -> None:
         assert small.headers["content-type"] == "image/png"
         assert small.content.startswith(b"\x89PNG")
     assert running.get("/api/models/mirror/1/support/4").status_code == 404
+
+
+def test_what_was_accepted_on_dropping_is_accepted_on_asking(open_client: OpenClient) -> None:
+    limit = 30_000
+    client = open_client(max_image_bytes=limit)
+    images = []
+    for seed in range(2):
+        grain = np.random.default_rng(seed).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(grain).save(file, "JPEG", quality=60)
+        assert len(file.getvalue()) < limit
+        images.append(client.post("/api/images", content=file.getvalue()).json()["id"])
+        kept = services(client).uploads.folder / f"{images[-1]}.png"
+        assert kept.stat().st_size > limit
+    classes = [{"name": name, "images": [image]} for name, image in zip("ab", images, strict=True)]
+    fields = {"task": "Grain", "requester": "Ada", "purpose": "To see.", "classes": classes}
+    answer = client.post("/api/requests", json=fields)
+    assert answer.status_code == 201, answer.text
+    for number, image in enumerate(images):
+        nearest = client.post(f"/api/models/grain/1/predict?image={image}").json()["nearest"]
+        assert nearest["number"] == number
 
 
 def test_the_same_request_gives_the_same_version(running: TestClient) -> None:
