@@ -6,6 +6,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.deployments import run_deployment
@@ -14,6 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.synthesize import RECEIPT_ARTIFACT
 from sgps.errors import InputError, RequestError, StoreError, UnknownNameError
+from sgps.service.addresses import prefect_api
 from sgps.service.requests import SynthesisRequest
 from sgps.settings import Settings
 
@@ -42,7 +44,7 @@ def synthesize_remotely(
     RequestError: the run ended without a classifier.
     InputError: the run took longer than ``wait_seconds``; it goes on.
     """
-    address = PREFECT_API_URL.value() or _own_address(settings)
+    address = PREFECT_API_URL.value() or prefect_api(settings.page_host, settings.prefect_port)
     with temporary_settings({PREFECT_API_URL: address}):
         try:
             run: Any = run_deployment(
@@ -63,7 +65,7 @@ def synthesize_remotely(
             ) from error
         except PrefectHTTPStatusError as error:
             raise _refused(address, error) from error
-        except OSError as error:
+        except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise _no_answer(address) from error
         except RuntimeError as error:
             if "reach" not in str(error):
@@ -103,10 +105,6 @@ def _reason(message: str) -> str:
     return " ".join(message.removeprefix("Flow run encountered an exception: ").split())
 
 
-def _own_address(settings: Settings) -> str:
-    return f"http://{settings.page_host}:{settings.prefect_port}/api"
-
-
 def _refused(address: str, error: PrefectHTTPStatusError) -> StoreError:
     if error.response.status_code in (401, 403):
         return StoreError(
@@ -123,5 +121,6 @@ def _refused(address: str, error: PrefectHTTPStatusError) -> StoreError:
 def _no_answer(address: str) -> StoreError:
     return StoreError(
         f"no Prefect server answers at {address}",
-        remedy="start the system with 'sgps up', or set PREFECT_API_URL",
+        remedy="start the system with 'sgps up', or set PREFECT_API_URL; sent again, a request"
+        " that was taken gives the same version",
     )

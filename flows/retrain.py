@@ -64,10 +64,17 @@ class RetrainRequest(BaseModel):
 
 @step("decide_promotion", version=TASK_VERSIONS["decide_promotion"])
 def decide_promotion(
-    candidate: Path, paired: dict[str, float] | None, provenance: dict[str, Any]
+    candidate: Path,
+    paired: dict[str, float] | None,
+    provenance: dict[str, Any],
+    compared_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Promote the candidate or keep what is in use, and record why."""
-    return asdict(decide_and_promote(candidate, paired, load_settings(), provenance))
+    return asdict(
+        decide_and_promote(
+            candidate, paired, load_settings(), provenance, compared_sha256=compared_sha256
+        )
+    )
 
 
 @flow(name="retrain", version=FLOW_VERSIONS["retrain"])
@@ -94,8 +101,14 @@ def retrain(request: RetrainRequest) -> dict[str, Any]:
             "datasets": digests,
             "evaluation": str(request.evaluation),
         },
+        _compared_with(report),
     )
     return {"training": trained, "decision": decision, "evaluation": str(request.evaluation)}
+
+
+def _compared_with(report: dict[str, Any]) -> str:
+    """Digest of the generator that a report compares with; "" where there was none."""
+    return str(report["settings"]["methods"].get(INCUMBENT, {}).get("generator_sha256", ""))
 
 
 def _compare(request: RetrainRequest, checkpoint: str) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sgps.service._addresses import LOOPBACK, near_host
 from sgps.service._mlflow_accounts import read_accounts
+from sgps.service.addresses import LOOPBACK, prefect_api
 from sgps.settings import PrefectAccess, Settings
 
 FLOW = "synthesize"
@@ -45,8 +45,7 @@ class FlowRuns:
     def __init__(self, settings: Settings) -> None:
         access = PrefectAccess()
         port = settings.prefect_port
-        own = f"http://{near_host(settings.page_host)}:{port}/api"
-        self.address = (access.url or own).rstrip("/")
+        self.address = (access.url or prefect_api(settings.page_host, port)).rstrip("/")
         parts = urlsplit(self.address)
         self._is_own = parts.hostname in (*LOOPBACK, settings.page_host) and parts.port == port
         self._settings = settings

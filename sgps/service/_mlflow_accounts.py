@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from sgps.errors import InputError, OperatorError
 from sgps.files import write_whole
 from sgps.registry.server_access import AUTHORIZATION_FUNCTION
-from sgps.service._addresses import LOOPBACK
+from sgps.service.addresses import LOOPBACK
 from sgps.settings import Settings
 
 MIN_PASSWORD = 12

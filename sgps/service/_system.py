@@ -15,14 +15,6 @@ import yaml
 from sgps.errors import InputError
 from sgps.registry.addresses import passwords_in
 from sgps.registry.embedded_store import prepare_tables
-from sgps.service._addresses import (
-    LOOPBACK,
-    host_headers,
-    near_host,
-    open_address,
-    origins,
-    with_driver,
-)
 from sgps.service._mlflow_accounts import (
     PASSWORD_VARIABLE,
     USER_VARIABLE,
@@ -32,6 +24,15 @@ from sgps.service._mlflow_accounts import (
     service_account,
 )
 from sgps.service._servers import Health, Port, Server
+from sgps.service.addresses import (
+    LOOPBACK,
+    host_headers,
+    near_host,
+    open_address,
+    origins,
+    prefect_api,
+    with_driver,
+)
 from sgps.settings import OFFLINE_DEFAULTS, Settings, open_to_others
 
 _SECRET_SETTINGS = (
@@ -178,7 +179,7 @@ class SystemPlan:
         )
 
     def _runner(self, after: tuple[str, ...]) -> Server:
-        api = f"http://{self._near}:{self._settings.prefect_port}/api"
+        api = prefect_api(self._host, self._settings.prefect_port)
         environment = {**self._client_environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
         if self._accounts:
             environment["PREFECT_API_AUTH_STRING"] = self._accounts[0].pair
@@ -289,7 +290,7 @@ class SystemPlan:
             "PYTHONUNBUFFERED": "1",
         }
         if self._prefect:
-            environment["PREFECT_API_URL"] = f"http://{self._near}:{settings.prefect_port}/api"
+            environment["PREFECT_API_URL"] = prefect_api(self._host, settings.prefect_port)
         return environment
 
     @property

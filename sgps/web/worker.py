@@ -6,7 +6,6 @@ lost with this process is taken up by the next reconciliation.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -48,7 +47,7 @@ class Worker:
     Parameters
     ----------
     synthesizer: a loaded generator; by default that of the settings is loaded at the start.
-    chores: called with every reconciliation, such as the sweep of old uploads.
+    chores: called before every reconciliation, such as the sweep of old uploads.
     seconds_between: from one reconciliation to the next. What ended processes were working on is
         free a lease after the start at the latest, so that one comes then in any case.
     """
@@ -184,6 +183,7 @@ class Worker:
         turn = 0
         while not self._stopping.is_set():
             began = time.monotonic()
+            self._do_chores()
             self._mend(whole=turn % _TURNS_BETWEEN_SWEEPS == 0)
             turn += 1
             self._stopping.wait(self._pause(began))
@@ -194,12 +194,19 @@ class Worker:
             return self._seconds_between
         return min(self._seconds_between, max(0.0, self._free_again - time.monotonic()))
 
+    def _do_chores(self) -> None:
+        """Before anything that needs a generator or a store, so that old uploads go without."""
+        try:
+            self._chores()
+        except OSError as error:
+            _log.warning("%s", error)
+        except Exception:
+            _log.exception("the chores failed; they are tried again")
+
     def _mend(self, *, whole: bool) -> None:
         """Reconcile where a request waits; with ``whole``, in any case, which reads every run."""
         try:
             synthesizer = self._warm_synthesizer()
-            with contextlib.suppress(OSError):
-                self._chores()
             if whole or self.workspace.ledger.outbox.waiting(1):
                 reconcile(self.workspace, synthesizer)
             return_freed_memory()

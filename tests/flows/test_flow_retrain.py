@@ -46,6 +46,8 @@ def test_the_whole_chain_ends_in_a_recorded_decision(phantom_root: Path, tmp_pat
     assert entry["provenance"]["flow"] == "retrain"
     assert entry["provenance"]["flow_run_id"]
     assert entry["promoted"] is decision["promoted"]
+    compared = report["settings"]["methods"]["incumbent"]["generator_sha256"]
+    assert entry["incumbent_sha256"] == compared
 
 
 def test_a_promotion_looks_at_no_final_figures(tmp_path: Path) -> None:

@@ -8,8 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from sgps.errors import InputError
-from sgps.service._addresses import host_headers, near_host, open_address, with_driver
 from sgps.service._servers import Server
+from sgps.service.addresses import (
+    host_headers,
+    near_host,
+    open_address,
+    prefect_api,
+    with_driver,
+)
 from sgps.service.processes import plan_system
 from sgps.settings import Settings
 
@@ -193,6 +199,7 @@ def test_s3_needs_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_addresses() -> None:
     assert near_host("0.0.0.0") == "127.0.0.1"
     assert near_host("::1") == "[::1]"
+    assert prefect_api("::", 4200) == "http://[::1]:4200/api"
     assert open_address("127.0.0.1", 5000) == "http://127.0.0.1:5000"
     assert host_headers("127.0.0.1", 5000) == ("localhost:5000", "127.0.0.1:5000")
     assert "10.*" in host_headers("0.0.0.0", 5000)

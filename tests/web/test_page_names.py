@@ -10,7 +10,7 @@ from sending import picture
 from starlette.testclient import TestClient
 
 from sgps.errors import InputError
-from sgps.service._addresses import host_headers, origins
+from sgps.service.addresses import host_headers, origins
 from sgps.service.processes import plan_system
 from sgps.settings import Settings, load_settings
 

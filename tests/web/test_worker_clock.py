@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from sending import request_for, services
 from starlette.testclient import TestClient
 
 from sgps.audit import RequestState
+from sgps.settings import Settings
+from sgps.web.worker import Worker
 
 OpenClient = Callable[..., TestClient]
 
@@ -44,3 +47,15 @@ def test_the_pause_ends_with_the_leases_of_before(client: TestClient) -> None:
     worker._free_again = time.monotonic() - 1
     assert worker._pause(time.monotonic() - 5) == 0
     assert worker._pause(time.monotonic()) == worker._seconds_between
+
+
+def test_old_pictures_go_though_the_generator_cannot_be_loaded(settings: Settings) -> None:
+    faulty = Settings(**{**settings.model_dump(), "generator": "nosuch"})
+    swept = threading.Event()
+    worker = Worker(faulty, chores=swept.set)
+    worker.start()
+    try:
+        assert swept.wait(20)
+        assert not worker.is_warm
+    finally:
+        worker.stop()

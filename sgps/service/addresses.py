@@ -16,6 +16,11 @@ def near_host(host: str) -> str:
     return _ANY_INTERFACE.get(host, f"[{host}]" if ":" in host else host)
 
 
+def prefect_api(host: str, port: int) -> str:
+    """The API of a Prefect server that listens on ``host``, for clients on this machine."""
+    return f"http://{near_host(host)}:{port}/api"
+
+
 def open_address(host: str, port: int) -> str:
     """What a browser opens; this machine's name where a server listens everywhere."""
     shown = socket.gethostname() if host in _ANY_INTERFACE else near_host(host)
