@@ -20,6 +20,7 @@ from sgps.evaluation.baselines.text import ZeroShot, text_bank, text_map_of
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs, Prediction
 from sgps.evaluation.metrics import Floats
+from sgps.evaluation.text_bank import any_described
 
 Classifier = Callable[[Taps], Floats]
 """From query taps, (Q, D_t) each, to logits (Q, N) before the temperature."""
@@ -164,7 +165,7 @@ class FrozenBaseline(abc.ABC):
 
     def _texts(self, episode: EpisodeInputs) -> _Texts | None:
         """The embedded descriptions; None where they are not read or have no map to weights."""
-        if not self.text_weight or not any(text.strip() for text in episode.descriptions):
+        if not self.text_weight or not any_described(episode.descriptions):
             return None
         map_FD = text_map_of(self.base.network.body)
         if map_FD is None:
