@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from sgps.evaluation.bases import META, PUBLIC
-from sgps.evaluation.features import TapBank
+from sgps.evaluation.features import TapBank, wait_for
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
 from sgps.evaluation.metrics import Ints
 from sgps.evaluation.text_bank import TextBank, any_described
@@ -160,9 +160,12 @@ class BankedSynthesis:
         described = self._part.texts and any_described(episode.descriptions)
         texts_NF = self._encode(episode.descriptions if described else [""] * episode.n_way)
         support_taps = self._support_taps(episode.pool, rows)
-        query_taps = _tensors(self._bank.every_tap(episode.queries_from, episode.query_rows))
+        query_taps = self._moved(self._bank.every_tap(episode.queries_from, episode.query_rows))
+        device = self._synthesizer.device
+        wait_for(device)
         started = time.perf_counter()
-        labels = SupportLabels(torch.from_numpy(episode.support_labels), episode.n_way)
+        class_S = torch.from_numpy(episode.support_labels).to(device)
+        labels = SupportLabels(class_S, episode.n_way)
         hypernetwork = self._synthesizer.hypernetwork
         with torch.inference_mode():
             parameters = self._part.change(hypernetwork.generator.head_priors(texts_NF))
@@ -170,10 +173,11 @@ class BankedSynthesis:
                 support_taps, labels, parameters, unit_rows=hypernetwork.config.unit_rows
             )
             resemblance = self._resemblance(support_taps, labels, head, parameters)
+            wait_for(device)
             solved = time.perf_counter()
             rows_QD = head.features(query_taps)
-            probs_QN = head.scores(rows_QD).softmax(dim=1).double().numpy()
-            margin_Q = resemblance.margins(rows_QD)[0].numpy() if resemblance else None
+            probs_QN = head.scores(rows_QD).softmax(dim=1).double().cpu().numpy()
+            margin_Q = resemblance.margins(rows_QD)[0].cpu().numpy() if resemblance else None
         finished = time.perf_counter()
         an_image = self._bank.seconds_per_image
         embedding = episode.n_way * self._texts.seconds_per_text if described else 0.0
@@ -199,14 +203,14 @@ class BankedSynthesis:
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
         views = [self._bank.every_tap(pool, rows, view) for view in range(self._views)]
-        return _tensors([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
+        return self._moved([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
+
+    def _moved(self, arrays: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+        device = self._synthesizer.device
+        return tuple(torch.from_numpy(array.astype(np.float32)).to(device) for array in arrays)
 
     def _encode(self, descriptions: Sequence[str]) -> Tensor:
         if not any_described(descriptions):
             return self._synthesizer.encode_texts(descriptions)
         vectors_NF = torch.from_numpy(self._texts.vectors(descriptions)).float()
         return vectors_NF.to(self._synthesizer.device)
-
-
-def _tensors(arrays: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(np.asarray(array, dtype=np.float32)) for array in arrays)

@@ -27,6 +27,12 @@ def view_of(images: Images, view: int) -> Images:
     return np.ascontiguousarray(images)
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when a GPU has done what it was given; at once on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @dataclass
 class _Known:
     pool: Images
@@ -65,6 +71,11 @@ class TapBank:
         self._images = 0
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.normalise.mean.device
+
+    @property
     def seconds_per_image(self) -> float:
         """Mean time of encoding one image."""
         return self._seconds / max(self._images, 1)
@@ -98,9 +109,9 @@ class TapBank:
         with torch.inference_mode():
             for first in range(0, len(rows), _BATCH):
                 block = rows[first : first + _BATCH]
-                images = torch.from_numpy(view_of(known.pool[block], view))
+                images = torch.from_numpy(view_of(known.pool[block], view)).to(self.device)
                 taps = self._encoder(self.normalise(images))
-                known.features_MD[block] = torch.cat(taps, dim=1).numpy()
+                known.features_MD[block] = torch.cat(taps, dim=1).cpu().numpy()
         known.known_M[rows] = True
         self._seconds += time.perf_counter() - start
         self._images += len(rows)

@@ -1,5 +1,6 @@
 """On features of a bank the synthesizer makes the classifiers that it makes from images."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -176,6 +177,39 @@ def test_all_parts_share_the_texts(synthesizer, bases, pool, monkeypatch):
     for method in own_methods(synthesizer, bases, parts=True):
         method.predict(episode_of(pool, (2, 2, 2)))
     assert embedded == [TEXTS[0], *TEXTS[:2]]
+
+
+def test_it_runs_where_the_synthesizer_is(knowing, pool, another_device):
+    elsewhere = Synthesizer(
+        copy.deepcopy(knowing.hypernetwork),
+        known_classes=knowing.known_classes,
+        device=another_device,
+    )
+    banks = [copy.deepcopy(bank) for bank in benchmark_bases(knowing)]
+    for bank in banks:
+        bank.network.to(another_device)
+        bank.normalise.to(another_device)
+    elsewhere.background = replace(
+        knowing.background,
+        projection_DK=knowing.background.projection_DK.to(another_device),
+        by_tap_TCK=knowing.background.by_tap_TCK.to(another_device),
+    )
+    prediction = BankedSynthesis(elsewhere, banks).predict(episode_of(pool, (2, 1, 2)))
+    assert prediction.probs_QN.shape == (5, 3)
+    assert prediction.familiarity_Q.shape == (5,)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("part", [WHOLE, *PARTS], ids=lambda part: part.name)
+def test_a_gpu_gives_the_same_probabilities(knowing, bases, pool, part):
+    on_gpu = Synthesizer(
+        copy.deepcopy(knowing.hypernetwork), known_classes=knowing.known_classes, device="cuda"
+    )
+    episode = episode_of(pool, (3, 1, 2))
+    found = BankedSynthesis(on_gpu, benchmark_bases(on_gpu), part).predict(episode)
+    expected = BankedSynthesis(knowing, bases, part).predict(episode)
+    np.testing.assert_allclose(found.probs_QN, expected.probs_QN, atol=1e-2)
 
 
 def test_without_centre_taps_it_is_the_head_of_images_without_a_middle(synthesizer, bases, pool):
