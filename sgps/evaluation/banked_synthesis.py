@@ -7,13 +7,9 @@ it is worth.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +20,7 @@ from sgps.evaluation.bases import META, PUBLIC
 from sgps.evaluation.features import TapBank, wait_for
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
 from sgps.evaluation.metrics import Ints
+from sgps.evaluation.sources import SYNTHESIS_SOURCES, source_digest
 from sgps.evaluation.text_bank import TextBank, any_described
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.head import LinearHead, solve_head
@@ -31,20 +28,6 @@ from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.resemblance import Resemblance, resemblance_of
 from sgps.synthesizer.scoring import familiarity
 from sgps.synthesizer.support_labels import SupportLabels
-
-
-@cache
-def source_digest() -> str:
-    """Digest of the sources of synthesizer and parts: cached predictions are of this code."""
-    folder = resources.files("sgps.synthesizer")
-    sources = sorted(
-        (item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py")
-    )
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name, content in sources:
-        digest.update(f"{name}:{len(content)}\n".encode() + content)
-    return digest.hexdigest()
-
 
 Change = Callable[[HeadParameters], HeadParameters]
 
@@ -145,7 +128,7 @@ class BankedSynthesis:
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
             "body_version": self._bank.version,
-            "synthesizer_sources": source_digest(),
+            "synthesizer_sources": source_digest(*SYNTHESIS_SOURCES),
             "texts": self._part.texts,
             "support_views": self._views,
         }

@@ -36,7 +36,7 @@ from sgps.evaluation.subgroups import Subgroups
 
 _SUM_TOLERANCE = 1e-4
 _FEWEST_EPISODES = 2
-_LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "pillow")
+_LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "scikit-learn", "easyfsl", "pillow")
 
 
 class MethodError(SgpsError):

@@ -120,10 +120,12 @@ def _provenance(suite: Mapping[str, Any]) -> str:
         f"{_escape(name)} {_code(digest[:_DIGEST_CHARACTERS])}" for name, digest in digests.items()
     )
     commit = _code(about["commit"]) if about.get("commit") else "that is not known"
+    kept = about.get("predictions_from_cache", 0)
+    cached = f" {kept:,} predictions were read from a file of earlier runs." if kept else ""
     changed = " (with local changes)" if about.get("checkout_changed") else ""
     return (
         f"Measured by {_code(about['command'])} at commit {commit}{changed}, seed "
-        f"{about['seed']}. Digests of the data: {data}."
+        f"{about['seed']}.{cached} Digests of the data: {data}."
     )
 
 

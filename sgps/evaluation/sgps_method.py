@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis, source_digest
+from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Method, Prediction
+from sgps.evaluation.sources import SYNTHESIS_SOURCES, source_digest
 from sgps.evaluation.text_bank import TextBank
 from sgps.synthesizer import ClassSupport, Synthesizer, Task
 
@@ -32,7 +33,7 @@ class SynthesizerMethod:
             "known_classes_sha256": known.sha256 if known else None,
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
-            "synthesizer_sources": source_digest(),
+            "synthesizer_sources": source_digest(*SYNTHESIS_SOURCES),
         }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:

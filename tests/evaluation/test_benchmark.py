@@ -79,7 +79,7 @@ def test_settings_say_how_to_run_it_again(report, manifest):
     assert settings["methods"]["sgps"] == {"constant": 500}
     digests = [settings[name] for name in ("data_digest", "absent_digest", "episodes_digest")]
     assert [len(digest) for digest in digests] == [64, 64, 64]
-    assert {"python", "torch", "numpy"} <= set(settings["versions"])
+    assert {"python", "torch", "numpy", "scikit-learn", "easyfsl"} <= set(settings["versions"])
 
 
 def test_iterative_methods_run_on_the_first_episodes_only(report):

@@ -56,6 +56,15 @@ def test_a_checkout_that_was_changed_or_is_unknown_is_owned_up_to(suite):
     assert "at commit that is not known, seed 0" in text
 
 
+def test_predictions_of_earlier_runs_are_owned_up_to(suite):
+    about = {**suite["suite"], "predictions_from_cache": 428400}
+    text = render_readme_table({**suite, "suite": about})
+    assert "seed 0. 428,400 predictions were read from a file of earlier runs. Digests" in text
+    for none in ({**about, "predictions_from_cache": 0}, suite["suite"]):
+        text = render_readme_table({**suite, "suite": none})
+        assert "seed 0. Digests of the data" in text
+
+
 def test_only_what_stands_between_the_marks_is_replaced(suite, readme):
     readme.chmod(0o640)
     write_readme_table(suite, readme)
