@@ -22,6 +22,8 @@ CLEAR_SHOTS = (1, 5)
 LARGEST_CALIBRATION_ERROR = 0.08
 CALIBRATION_SHOTS = 5
 LEAST_ABSENT_AUROC = 0.70
+FEWEST_PEOPLE = 10
+"""Of fewer people or lesions in a subgroup no interval is told."""
 
 CLEARLY_ABOVE = "clearly above"
 AT_LEAST_EQUAL = "at least equal"
@@ -170,6 +172,11 @@ def subgroups_of(setting: Setting) -> list[tuple[str, str]]:
         for attribute, measured in attributes.items():
             groups.setdefault(attribute, {}).update(dict.fromkeys(measured))
     return [(attribute, group) for attribute, names in groups.items() for group in names]
+
+
+def of_few_people(subgroup: Mapping[str, float]) -> bool:
+    """Whether a subgroup has too few people or lesions for an interval, where that is known."""
+    return subgroup.get("groups", FEWEST_PEOPLE) < FEWEST_PEOPLE
 
 
 def difference_to(setting: Setting, name: str) -> Difference | None:
