@@ -105,7 +105,7 @@ def _verdict(suite: Mapping[str, Any]) -> str:
     return (
         "Accuracy in per cent and differences in points, each with its 95 % interval; differences "
         "are paired over the episodes that both ran, and the best baseline is picked after the "
-        f"fact. Of {counts['settings']} settings SGPS is clearly above the best baseline in "
+        f"fact. Of {counts['settings']} settings SGPS is clearly above every baseline in "
         f"{counts['clearly_above']}, not below any baseline in {counts['lenient']}, and below one "
         f"in {counts['below']}."
     )
