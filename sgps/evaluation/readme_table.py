@@ -105,9 +105,10 @@ def _verdict(suite: Mapping[str, Any]) -> str:
     return (
         "Accuracy in per cent and differences in points, each with its 95 % interval; differences "
         "are paired over the episodes that both ran, and the best baseline is picked after the "
-        f"fact. Of {counts['settings']} settings SGPS is clearly above every baseline in "
-        f"{counts['clearly_above']}, not below any baseline in {counts['lenient']}, and below one "
-        f"in {counts['below']}."
+        "fact. Intervals are over episodes of the same images: they say how figures vary with "
+        f"other draws, not with other patients. Of {counts['settings']} settings SGPS is clearly "
+        f"above every baseline in {counts['clearly_above']}, not below any baseline in "
+        f"{counts['lenient']}, and below one in {counts['below']}."
     )
 
 

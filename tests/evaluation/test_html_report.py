@@ -124,6 +124,7 @@ def test_the_summary_comes_first_and_counts_the_verdicts(page):
     assert "3 of 4 clearly above where the bar asks for it" in words
     assert "1 of 6 miss it" in words
     assert "picked after the fact" in words
+    assert "vary with other draws, not with other patients" in words
     assert "ISIC-FS and RareDerm-FS at 1 and 5 shots" in words
     assert "Histology-FS, 5-way 5-shot: 4 classes of 6 groups" in words
     assert "Changed without cost in any setting: no bias." in words

@@ -44,6 +44,7 @@ def test_the_table_says_how_it_came_about(suite):
     for setting in suite["settings"]:
         assert f"`{setting['settings']['data_digest'][:12]}`" in text
     assert "picked after the fact" in text
+    assert "vary with other draws, not with other patients" in text
     assert "Of 6 settings SGPS is clearly above every baseline in 4" in text
     assert "below one in 1" in text
 
