@@ -1,6 +1,7 @@
 """Frozen features: those of the network itself, of every view, each image encoded once."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -82,6 +83,20 @@ def test_pools_are_kept_apart(bank, network, pool):
     np.testing.assert_allclose(other, features(network, altered[rows])[-1], atol=1e-5, rtol=1e-4)
     np.testing.assert_array_equal(bank.last(pool, rows), plain)
     assert not np.allclose(plain, other)
+
+
+def test_a_pool_that_nobody_needs_any_more_is_let_go(bank, pool):
+    passing = pool.copy()
+    gone = weakref.ref(passing)
+    bank.last(passing, np.arange(3))
+    bank.last(passing, np.arange(3), view=1)
+    bank.last(pool, np.arange(2))
+    assert bank.network.encoded == 8
+    del passing
+    assert gone() is None
+    assert bank.pools == 1
+    bank.last(pool, np.arange(2))
+    assert bank.network.encoded == 8
 
 
 def test_time_is_counted_by_encoded_image(bank, pool):
