@@ -77,8 +77,8 @@ def test_settings_say_how_to_run_it_again(report, manifest):
     assert settings["classes"] == {"red": 16, "green": 16, "blue": 16}
     assert settings["drawn_classes"] == ["blue", "green", "red"]
     assert settings["methods"]["sgps"] == {"constant": 500}
-    digests = [settings[name] for name in ("data_digest", "absent_digest", "episodes_digest")]
-    assert [len(digest) for digest in digests] == [64, 64, 64]
+    names = ("data_digest", "metadata_digest", "absent_digest", "episodes_digest")
+    assert [len(settings[name]) for name in names] == [64] * 4
     assert {"python", "torch", "numpy", "scikit-learn", "easyfsl"} <= set(settings["versions"])
 
 
