@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import softmax
 
 from sgps.evaluation.baselines.space import Standardisation, Support, TapChoice, Taps
-from sgps.evaluation.baselines.text import ZeroShot, text_bank, text_map_of
+from sgps.evaluation.baselines.text import ZeroShot, text_bank, text_details, text_map_of
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs, Prediction
 from sgps.evaluation.metrics import Floats
@@ -107,7 +107,7 @@ class FrozenBaseline(abc.ABC):
             field.name: getattr(self, field.name) for field in fields(self) if field.name != "base"
         }
         constants["temperatures"] = list(self.temperatures)
-        text = ZeroShot.details() if self.text_weight else {}
+        text = text_details(self.base.network.body) if self.text_weight else {}
         return {
             "base": self.base.name,
             "base_version": self.base.version,

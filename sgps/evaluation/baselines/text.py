@@ -59,22 +59,27 @@ class ZeroShot:
         """Inner products (Q, N) of the centred last features, of norm 1, with the weights."""
         return np.asarray(unit_rows(taps[-1] - self.centre_D) @ self.weight_ND.T)
 
-    @staticmethod
-    def details() -> dict[str, Any]:
-        """Return what defines the text term, ready for JSON."""
-        encoder = load_text_encoder(TEXT_ENCODER)
-        return {
-            "text_encoder": encoder.name,
-            "text_encoder_version": encoder.version,
-            "text_map": "ridge from ImageNet definitions to the public classifier's weights",
-            "text_map_ridge": MAP_RIDGE,
-        }
-
 
 @functools.lru_cache(maxsize=1)
 def text_bank() -> TextBank:
     """Return the bank that all baselines of the process share."""
     return TextBank(load_text_encoder(TEXT_ENCODER).encode)
+
+
+def text_details(body: nn.Module) -> dict[str, Any]:
+    """Return what defines the text term on a body, ready for JSON.
+
+    ``text_map`` is None, and nothing else is there, where no text is read for want of a map.
+    """
+    if _mapped_architecture(body) is None:
+        return {"text_map": None}
+    encoder = load_text_encoder(TEXT_ENCODER)
+    return {
+        "text_encoder": encoder.name,
+        "text_encoder_version": encoder.version,
+        "text_map": "ridge from ImageNet definitions to the public classifier's weights",
+        "text_map_ridge": MAP_RIDGE,
+    }
 
 
 def text_map_of(body: nn.Module) -> Floats | None:
@@ -83,9 +88,14 @@ def text_map_of(body: nn.Module) -> Floats | None:
     None where no package carries an ImageNet classifier of the body's architecture. The map must
     not be altered; the first call takes some seconds.
     """
+    architecture = _mapped_architecture(body)
+    return None if architecture is None else _packaged_map(architecture)
+
+
+def _mapped_architecture(body: nn.Module) -> str | None:
     config = getattr(body, "pretrained_cfg", None) or {}
     architecture = str(config.get("architecture", ""))
-    return _packaged_map(architecture) if architecture in packaged_target_networks() else None
+    return architecture if architecture in packaged_target_networks() else None
 
 
 @functools.lru_cache(maxsize=4)

@@ -51,11 +51,15 @@ def test_a_body_without_packaged_classifier_has_no_map():
     body.pretrained_cfg = {**known, "architecture": "tf_efficientnet_b0"}
     try:
         assert text_map_of(body) is None
+        unread = [method.details() for method in READERS]
         prediction = READERS[0].predict(drawn_episode(texts=TEXTS))
     finally:
         body.pretrained_cfg = known
     expected = READERS[0].predict(drawn_episode())
     np.testing.assert_array_equal(prediction.probs_QN, expected.probs_QN)
+    assert [details["text_map"] for details in unread] == [None, None]
+    assert not [name for details in unread for name in details if name.startswith("text_encoder")]
+    assert all("ImageNet" in method.details()["text_map"] for method in READERS)
 
 
 def test_without_texts_it_is_lda():
