@@ -153,8 +153,9 @@ def subgroup_table(setting: Setting) -> Table | None:
         rows.append(Row((label, *map(_subgroup_cell, found), *counts)))
     return (
         Table(
-            f"{bars.setting_label(setting)}: accuracy in per cent in each subgroup of the queries, "
-            f"without an interval below {bars.FEWEST_PEOPLE} people or lesions",
+            f"{bars.setting_label(setting)}: accuracy in per cent in each subgroup of the queries; "
+            f"no interval where they are known to show fewer than {bars.FEWEST_PEOPLE} people or "
+            "lesions",
             ("Subgroup", *map(bars.full_label, names), "People or lesions", "Queries"),
             "l" + "r" * (len(names) + 2),
             tuple(rows),
