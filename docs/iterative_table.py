@@ -5,7 +5,8 @@
 
 The record, one row an episode that the iterative methods ran on, grows by ``--add`` from the
 ``episodes.csv`` of ``sgps benchmark --baselines all``, wherever and whenever that was run; a row
-that is there already is replaced. Rows of other images or another generator are refused.
+that is there already is replaced. Rows of other images, another generator, resolution or seed than
+those of the same setting are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sgps.errors import InputError, SgpsError
 from sgps.evaluation import Interval, mean_interval
 from sgps.evaluation.bases import META, PUBLIC
 from sgps.evaluation.episode_table import EPISODE, SETTING
+from sgps.evaluation.intervals import clustered_mean
 from sgps.evaluation.methods import SGPS
 from sgps.evaluation.readme_table import between_marks
 from sgps.files import write_all_whole
@@ -29,6 +31,12 @@ from sgps.files import write_all_whole
 RECORD = Path(__file__).resolve().parent / "benchmark" / "iterative.csv"
 START, END = "<!-- iterative:start -->", "<!-- iterative:end -->"
 KEY = ["setting", "n_way", "k_shot", "seed", "resolution", EPISODE]
+ONE_A_SETTING = {
+    "data_digest": "images",
+    "generator_sha256": "generators",
+    "resolution": "resolutions",
+    "seed": "seeds",
+}
 KINDS = {
     "head only": ("head_only",),
     "MAML or ANIL": ("maml", "anil"),
@@ -59,15 +67,21 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of all tables, by setting and episode; of two of one episode the later."""
+    """Return the rows of all tables, by setting and episode; of two of one episode the later.
+
+    Raises
+    ------
+    InputError: the rows of a setting are not of one data set, generator, resolution and seed.
+    """
     merged = pd.concat(tables, ignore_index=True).drop_duplicates(KEY, keep="last")
-    for name, what in (("data_digest", "images"), ("generator_sha256", "generators")):
+    for name, what in ONE_A_SETTING.items():
         kinds = merged.groupby("setting")[name].nunique()
         if (kinds > 1).any():
             raise InputError(
                 f"{kinds.idxmax()}: rows of {kinds.max()} different {what}",
                 expected="one",
-                remedy="run the benchmark on the same data and generator, or begin a new record",
+                remedy="run the benchmark on the same data with the same generator, resolution "
+                "and seed, or begin a new record",
             )
     return merged.sort_values(KEY).reset_index(drop=True)
 
@@ -75,21 +89,25 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def render(record: pd.DataFrame) -> str:
     """Return the table in Markdown: SGPS minus each method, in points, paired, at 95 %.
 
-    Of two methods of a kind the one that is better in a setting is taken, which favours it.
+    Of two methods of a kind the one that is better in a setting is taken, which favours it. The
+    last row is the mean of the settings, each weighed alike; settings on one data set go together,
+    so its interval is over data sets (`clustered_mean`), and it needs two of them.
     """
     lines = [_line(["setting", "episodes", "SGPS", *COLUMNS]), "|" + "---|" * (3 + len(COLUMNS))]
-    means = []
+    means, data_sets = [], []
     for (name, n_way, k_shot), rows in record.groupby(["setting", "n_way", "k_shot"], sort=False):
         if len(rows) < 2:
             continue
         gains = [min(_gains(rows, methods), key=np.mean) for methods in COLUMNS.values()]
         means.append([gain.mean() for gain in gains])
+        data_sets.append(rows["data_digest"].iloc[0])
         own = _text(mean_interval(100 * rows[SGPS])).removeprefix("+")
         cells = [_text(mean_interval(gain)) for gain in gains]
         lines.append(_line([f"{name}, {n_way}-way {k_shot}-shot", str(len(rows)), own, *cells]))
-    if len(means) > 1:
-        cells = [_text(mean_interval(column)) for column in zip(*means, strict=True)]
-        lines.append(_line([f"mean of the {len(means)}", str(len(record)), "", *cells]))
+    if (different := len(set(data_sets))) > 1:
+        cells = [_text(clustered_mean(column, data_sets)) for column in zip(*means, strict=True)]
+        name = f"mean of the {len(means)}, on {different} data sets"
+        lines.append(_line([name, str(len(record)), "", *cells]))
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sgps.evaluation import paired_difference
+from sgps.evaluation.intervals import clustered_mean
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "iterative_table.py"
 
@@ -81,17 +82,26 @@ def test_episodes_that_a_method_did_not_run_on_are_left_out(script, draw):
     assert list(script.read_rows(path)["episode"]) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("fact", ["data_digest", "generator_sha256"])
+@pytest.mark.parametrize(
+    ("fact", "value", "what"),
+    [
+        ("data_digest", "another", "images"),
+        ("generator_sha256", "another", "generators"),
+        ("resolution", 224, "resolutions"),
+        ("seed", 1, "seeds"),
+    ],
+)
 def test_rows_of_something_else_are_refused_and_the_record_stays(
-    script, draw, tmp_path, capsys, fact
+    script, draw, tmp_path, capsys, fact, value, what
 ):
     record = tmp_path / "record.csv"
     first, _ = draw("first.csv", {"skin": 4})
-    other, _ = draw("other.csv", {"skin": 2}, **{fact: "another"})
+    other, rows = draw("other.csv", {"skin": 2})
+    rows.assign(**{fact: value}).to_csv(other, index=False)
     assert script.main(["--record", str(record), "--add", str(first)]) == 0
     before = record.read_bytes()
     assert script.main(["--record", str(record), "--add", str(other)]) == 2
-    assert "skin: rows of 2 different" in capsys.readouterr().err
+    assert f"skin: rows of 2 different {what}; expected one" in capsys.readouterr().err
     assert record.read_bytes() == before
 
 
@@ -103,13 +113,30 @@ def test_the_table_stands_between_its_marks_and_the_rest_stays(script, draw, tmp
     assert script.main(options) == 0
     table = capsys.readouterr().out.strip()
     assert page.read_text() == f"before\n{script.START}\n{table}\n{script.END}\nafter\n"
-    assert "| mean of the 2 | 6 |" in table
+    assert "| mean of the 2, on 2 data sets | 6 |" in table
     page.write_text("no marks")
     more, _ = draw("more.csv", {"skin": 5})
     kept = (tmp_path / "record.csv").read_bytes()
     assert script.main([*options, "--add", str(more)]) == 2
     assert (tmp_path / "record.csv").read_bytes() == kept
     assert "no place for the benchmark table" in capsys.readouterr().err
+
+
+def test_settings_on_one_data_set_go_together(script, draw):
+    _, rows = draw("episodes.csv", {"skin": 9, "skin in pairs": 9, "blood": 9})
+    digests = {"skin": "skin", "skin in pairs": "skin", "blood": "blood"}
+    rows["data_digest"] = rows["setting"].map(digests)
+    *_, last = script.render(rows).splitlines()
+    assert last.startswith("| mean of the 3, on 2 data sets | 27 |  |")
+    method = "public/head_only"
+    gains = (100 * (rows["sgps"] - rows[method])).groupby(rows["setting"], sort=False).mean()
+    mean, low, high = clustered_mean(gains, list(map(digests.get, gains.index)))
+    assert last.split("|")[4].strip() == f"{mean:+.1f} ± {(high - low) / 2:.1f}"
+
+
+def test_of_one_data_set_there_is_no_mean_of_settings(script, draw):
+    _, rows = draw("episodes.csv", {"skin": 9, "skin in pairs": 9}, data_digest="skin")
+    assert "mean of" not in script.render(rows)
 
 
 def test_a_file_of_another_kind_is_named(script, tmp_path, capsys):

@@ -7,44 +7,27 @@ it is worth.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sgps.evaluation.bases import META, PUBLIC
-from sgps.evaluation.features import TapBank
+from sgps.evaluation.features import TapBank, wait_for
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Prediction
 from sgps.evaluation.metrics import Ints
+from sgps.evaluation.sources import SYNTHESIS_SOURCES, source_digest
+from sgps.evaluation.text_bank import TextBank, any_described
 from sgps.synthesizer import Synthesizer
 from sgps.synthesizer.head import LinearHead, solve_head
 from sgps.synthesizer.head_parameters import HeadParameters
 from sgps.synthesizer.resemblance import Resemblance, resemblance_of
 from sgps.synthesizer.scoring import familiarity
 from sgps.synthesizer.support_labels import SupportLabels
-
-
-@cache
-def source_digest() -> str:
-    """Digest of the sources of synthesizer and parts: cached predictions are of this code."""
-    folder = resources.files("sgps.synthesizer")
-    sources = sorted(
-        (item.name, item.read_bytes()) for item in folder.iterdir() if item.name.endswith(".py")
-    )
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name, content in sources:
-        digest.update(f"{name}:{len(content)}\n".encode() + content)
-    return digest.hexdigest()
-
 
 Change = Callable[[HeadParameters], HeadParameters]
 
@@ -93,9 +76,6 @@ def _plain_head(parameters: HeadParameters) -> HeadParameters:
     return _without_centres(_one_weight_for_all_taps(plain))
 
 
-_EMBEDDINGS: WeakKeyDictionary[Synthesizer, dict[str, Tensor]] = WeakKeyDictionary()
-"""What a synthesizer has read so far, for it and for it without each part."""
-
 WHOLE = Part(SGPS)
 PARTS = (
     Part(f"{SGPS}/no_text", texts=False),
@@ -114,12 +94,21 @@ PARTS = (
 class BankedSynthesis:
     """SGPS, whole or without a part, on the features of a bank.
 
+    texts: what the synthesizer makes of descriptions, shared by methods of the same synthesizer.
+
     Raises
     ------
     ValueError: the generator writes a body for each task, which no bank can hold.
     """
 
-    def __init__(self, synthesizer: Synthesizer, bases: Sequence[TapBank], part: Part = WHOLE):
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        bases: Sequence[TapBank],
+        part: Part = WHOLE,
+        *,
+        texts: TextBank | None = None,
+    ) -> None:
         if synthesizer.hypernetwork.config.task_codes:
             raise ValueError("this generator writes another body for each task")
         self.name = part.name
@@ -127,7 +116,7 @@ class BankedSynthesis:
         self._bank = next(bank for bank in bases if bank.name == part.base)
         self._part = part
         self._views = part.views or synthesizer.hypernetwork.config.support_views
-        self._texts = _EMBEDDINGS.setdefault(synthesizer, {})
+        self._texts = texts or TextBank(synthesizer.encode_texts)
 
     def details(self) -> dict[str, Any]:
         """Return the generator, its digest, the body and what was left out."""
@@ -139,7 +128,7 @@ class BankedSynthesis:
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
             "body_version": self._bank.version,
-            "synthesizer_sources": source_digest(),
+            "synthesizer_sources": source_digest(*SYNTHESIS_SOURCES),
             "texts": self._part.texts,
             "support_views": self._views,
         }
@@ -147,14 +136,19 @@ class BankedSynthesis:
     def predict(self, episode: EpisodeInputs) -> Prediction:
         """Solve the head of the episode's task and score its queries.
 
-        The time counts the mean time of encoding one image for each view of a support image.
+        The time counts the mean time of encoding one image for each view of a support image, and
+        that of embedding one text for each class, where descriptions are read.
         """
         rows = np.concatenate(episode.support_rows)
-        texts_NF = self._encode(episode.descriptions)
+        described = self._part.texts and any_described(episode.descriptions)
+        texts_NF = self._encode(episode.descriptions if described else [""] * episode.n_way)
         support_taps = self._support_taps(episode.pool, rows)
-        query_taps = _tensors(self._bank.every_tap(episode.queries_from, episode.query_rows))
+        query_taps = self._moved(self._bank.every_tap(episode.queries_from, episode.query_rows))
+        device = self._synthesizer.device
+        wait_for(device)
         started = time.perf_counter()
-        labels = SupportLabels(torch.from_numpy(episode.support_labels), episode.n_way)
+        class_S = torch.from_numpy(episode.support_labels).to(device)
+        labels = SupportLabels(class_S, episode.n_way)
         hypernetwork = self._synthesizer.hypernetwork
         with torch.inference_mode():
             parameters = self._part.change(hypernetwork.generator.head_priors(texts_NF))
@@ -162,15 +156,17 @@ class BankedSynthesis:
                 support_taps, labels, parameters, unit_rows=hypernetwork.config.unit_rows
             )
             resemblance = self._resemblance(support_taps, labels, head, parameters)
+            wait_for(device)
             solved = time.perf_counter()
             rows_QD = head.features(query_taps)
-            probs_QN = head.scores(rows_QD).softmax(dim=1).double().numpy()
-            margin_Q = resemblance.margins(rows_QD)[0].numpy() if resemblance else None
+            probs_QN = head.scores(rows_QD).softmax(dim=1).double().cpu().numpy()
+            margin_Q = resemblance.margins(rows_QD)[0].cpu().numpy() if resemblance else None
         finished = time.perf_counter()
         an_image = self._bank.seconds_per_image
+        embedding = episode.n_way * self._texts.seconds_per_text if described else 0.0
         return Prediction(
             probs_QN / probs_QN.sum(axis=1, keepdims=True),
-            seconds=solved - started + len(rows) * self._views * an_image,
+            seconds=solved - started + len(rows) * self._views * an_image + embedding,
             query_seconds=finished - solved + len(episode.query_rows) * an_image,
             familiarity_Q=None if margin_Q is None else familiarity(probs_QN, margin_Q),
         )
@@ -190,15 +186,14 @@ class BankedSynthesis:
 
     def _support_taps(self, pool: Images, rows: Ints) -> tuple[Tensor, ...]:
         views = [self._bank.every_tap(pool, rows, view) for view in range(self._views)]
-        return _tensors([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
+        return self._moved([np.mean(tap, axis=0) for tap in zip(*views, strict=True)])
+
+    def _moved(self, arrays: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+        device = self._synthesizer.device
+        return tuple(torch.from_numpy(array.astype(np.float32)).to(device) for array in arrays)
 
     def _encode(self, descriptions: Sequence[str]) -> Tensor:
-        if not self._part.texts:
-            return self._synthesizer.encode_texts([""] * len(descriptions))
-        for text in set(descriptions) - set(self._texts):
-            self._texts[text] = self._synthesizer.encode_texts([text])[0]
-        return torch.stack([self._texts[text] for text in descriptions])
-
-
-def _tensors(arrays: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
-    return tuple(torch.from_numpy(np.asarray(array, dtype=np.float32)) for array in arrays)
+        if not any_described(descriptions):
+            return self._synthesizer.encode_texts(descriptions)
+        vectors_NF = torch.from_numpy(self._texts.vectors(descriptions)).float()
+        return vectors_NF.to(self._synthesizer.device)

@@ -22,6 +22,8 @@ CLEAR_SHOTS = (1, 5)
 LARGEST_CALIBRATION_ERROR = 0.08
 CALIBRATION_SHOTS = 5
 LEAST_ABSENT_AUROC = 0.70
+FEWEST_PEOPLE = 10
+"""Of fewer people or lesions in a subgroup no interval is told."""
 
 CLEARLY_ABOVE = "clearly above"
 AT_LEAST_EQUAL = "at least equal"
@@ -51,13 +53,15 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Standing:
-    """SGPS in one setting against the best baseline on either base.
+    """SGPS in one setting against the baselines on either base, the best of them above all.
 
     Attributes
     ----------
     setting: the setting in words, as `setting_label` gives it.
     best: name of the best baseline, None where none can be compared.
     difference: to the best baseline, None where there is none.
+    lowest: where the intervals to all baselines begin, at the lowest; None where there is none. A
+        baseline on fewer episodes than the best may have the wider interval.
     clearly_better: the baselines whose whole interval lies below 0, the worst for SGPS first.
     clear_wanted: whether the bar asks SGPS to be clearly above here.
     """
@@ -65,13 +69,14 @@ class Standing:
     setting: str
     best: str | None
     difference: Difference | None
+    lowest: float | None
     clearly_better: tuple[str, ...]
     clear_wanted: bool
 
     @property
     def strict(self) -> bool:
-        """Whether the interval to the best baseline begins at 0 or above."""
-        return self.difference is not None and self.difference.low >= 0
+        """Whether the interval to every baseline begins at 0 or above."""
+        return self.lowest is not None and self.lowest >= 0
 
     @property
     def lenient(self) -> bool:
@@ -80,8 +85,8 @@ class Standing:
 
     @property
     def clearly_above(self) -> bool:
-        """Whether the interval to the best baseline begins above 0."""
-        return self.difference is not None and self.difference.low > 0
+        """Whether the interval to every baseline begins above 0."""
+        return self.lowest is not None and self.lowest > 0
 
     @property
     def verdict(self) -> str:
@@ -172,6 +177,11 @@ def subgroups_of(setting: Setting) -> list[tuple[str, str]]:
     return [(attribute, group) for attribute, names in groups.items() for group in names]
 
 
+def of_few_people(subgroup: Mapping[str, float]) -> bool:
+    """Whether a subgroup has too few people or lesions for an interval, where that is known."""
+    return subgroup.get("groups", FEWEST_PEOPLE) < FEWEST_PEOPLE
+
+
 def difference_to(setting: Setting, name: str) -> Difference | None:
     """Return the paired difference of SGPS to a method; None where there is none."""
     paired = setting.get("paired", {}).get(name)
@@ -211,19 +221,19 @@ def leaders(setting: Setting, *, having: Callable[[str], bool] = lambda _: True)
 
 
 def judge_setting(setting: Setting) -> Standing:
-    """Compare SGPS with the best baseline of a setting."""
+    """Compare SGPS with the baselines of a setting."""
     best = best_baseline(setting)
-    below = sorted(
-        (difference.mean, name)
+    differences = {
+        name: difference
         for name in setting["methods"]
-        if is_baseline(name)
-        and (difference := difference_to(setting, name)) is not None
-        and difference.high < 0
-    )
+        if is_baseline(name) and (difference := difference_to(setting, name)) is not None
+    }
+    below = sorted((each.mean, name) for name, each in differences.items() if each.high < 0)
     return Standing(
         setting=setting_label(setting),
         best=best,
-        difference=None if best is None else difference_to(setting, best),
+        difference=None if best is None else differences[best],
+        lowest=min((each.low for each in differences.values()), default=None),
         clearly_better=tuple(name for _, name in below),
         clear_wanted=(
             setting_name(setting).startswith(CLEAR_SETTINGS)
@@ -233,7 +243,7 @@ def judge_setting(setting: Setting) -> Standing:
 
 
 def judge_suite(suite: Mapping[str, Any]) -> list[Standing]:
-    """Compare SGPS with the best baseline of each setting, in the order of the suite."""
+    """Compare SGPS with the baselines of each setting, in the order of the suite."""
     return [judge_setting(setting) for setting in suite["settings"]]
 
 

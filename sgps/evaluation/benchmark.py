@@ -36,7 +36,7 @@ from sgps.evaluation.subgroups import Subgroups
 
 _SUM_TOLERANCE = 1e-4
 _FEWEST_EPISODES = 2
-_LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "pillow")
+_LIBRARIES = ("sgps", "torch", "timm", "numpy", "scipy", "scikit-learn", "easyfsl", "pillow")
 
 
 class MethodError(SgpsError):
@@ -227,6 +227,7 @@ def _describe(
         "described_classes": sorted(label for label, text in texts.items() if text),
         "descriptions_digest": _json_digest(dict(texts)),
         "data_digest": data.digest,
+        "metadata_digest": data.metadata_digest,
         "absent_digest": data.absent_digest,
         "episodes_digest": _json_digest(
             [[episode.classes, episode.support, episode.query] for episode in episodes]

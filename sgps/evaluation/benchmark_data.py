@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sgps.datasets.decoding import read_image
-from sgps.datasets.manifest import read_manifest, resolve_image_path
+from sgps.datasets.manifest import OPTIONAL_COLUMNS, read_manifest, resolve_image_path
 from sgps.datasets.preprocessing import resize_and_crop
 from sgps.errors import InputError, ManifestError
 from sgps.evaluation.corruptions import CorruptedCopies
@@ -128,6 +129,14 @@ class BenchmarkData:
     digest: str
     absent: pd.DataFrame | None = None
     absent_digest: str = ""
+
+    @cached_property
+    def metadata_digest(self) -> str:
+        """Sha256 over sex, age, site, note and further facts of the rows, in any order."""
+        facts = self.frame.reindex(columns=["pixel_sha256", "group", *OPTIONAL_COLUMNS])
+        known = facts.astype(object).where(facts.notna(), None)
+        rows = sorted(json.dumps(row, default=str) for row in known.to_numpy().tolist())
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     @cached_property
     def absent_groups(self) -> dict[str, dict[str, list[int]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+import weakref
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,18 +28,25 @@ def view_of(images: Images, view: int) -> Images:
     return np.ascontiguousarray(images)
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when a GPU has done what it was given; at once on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @dataclass
 class _Known:
-    pool: Images
-    features_MD: np.ndarray
-    known_M: np.ndarray = field(init=False)
+    """Features of the rows of a pool that were asked for; `pool` tells when it is gone."""
 
-    def __post_init__(self) -> None:
-        self.known_M = np.zeros(len(self.pool), dtype=bool)
+    pool: weakref.ref[Images]
+    features_MD: np.ndarray
+    known_M: np.ndarray
 
 
 class TapBank:
     """Tap features of one body; each image is encoded when it is first asked for.
+
+    Features are kept as long as the pool that they are of, which the bank does not keep.
 
     Parameters
     ----------
@@ -65,6 +73,16 @@ class TapBank:
         self._images = 0
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.normalise.mean.device
+
+    @property
+    def pools(self) -> int:
+        """Of how many pools there are features."""
+        return len({pool for pool, _ in self._known})
+
+    @property
     def seconds_per_image(self) -> float:
         """Mean time of encoding one image."""
         return self._seconds / max(self._images, 1)
@@ -78,7 +96,7 @@ class TapBank:
         known = self._known_of(pool, view)
         missing = np.unique(rows[~known.known_M[rows]])
         if len(missing):
-            self._encode(known, missing, view)
+            self._encode(known, pool, missing, view)
         features = known.features_MD[rows].astype(np.float64)
         return tuple(np.split(features, self._ends[:-1], axis=1))
 
@@ -87,20 +105,23 @@ class TapBank:
         return self.taps(pool, rows, view)[-1]
 
     def _known_of(self, pool: Images, view: int) -> _Known:
-        key = (id(pool), view)
-        if key not in self._known:
-            width = int(self._ends[-1])
-            self._known[key] = _Known(pool, np.zeros((len(pool), width), dtype=np.float32))
-        return self._known[key]
+        kept, key = self._known, (id(pool), view)
+        if key not in kept:
+            kept[key] = _Known(
+                weakref.ref(pool, lambda _: kept.pop(key, None)),
+                np.zeros((len(pool), int(self._ends[-1])), dtype=np.float32),
+                np.zeros(len(pool), dtype=bool),
+            )
+        return kept[key]
 
-    def _encode(self, known: _Known, rows: Ints, view: int) -> None:
+    def _encode(self, known: _Known, pool: Images, rows: Ints, view: int) -> None:
         start = time.perf_counter()
         with torch.inference_mode():
             for first in range(0, len(rows), _BATCH):
                 block = rows[first : first + _BATCH]
-                images = torch.from_numpy(view_of(known.pool[block], view))
+                images = torch.from_numpy(view_of(pool[block], view)).to(self.device)
                 taps = self._encoder(self.normalise(images))
-                known.features_MD[block] = torch.cat(taps, dim=1).numpy()
+                known.features_MD[block] = torch.cat(taps, dim=1).cpu().numpy()
         known.known_M[rows] = True
         self._seconds += time.perf_counter() - start
         self._images += len(rows)

@@ -90,13 +90,41 @@ def pooled_share(hits: ArrayLike, counts: ArrayLike) -> Interval:
     counts_E = np.asarray(counts, dtype=np.float64)
     hits_E = np.asarray(hits, dtype=np.float64)[counts_E > 0]
     counts_E = counts_E[counts_E > 0]
-    clusters = len(counts_E)
-    if clusters < 2:
-        raise InputError(f"an interval over {clusters} episodes", expected="at least 2")
-    share = hits_E.sum() / counts_E.sum()
-    spread = ((hits_E - share * counts_E) ** 2).sum() * clusters / (clusters - 1)
-    interval = _around(float(share), float(np.sqrt(spread) / counts_E.sum()), clusters)
+    if len(counts_E) < 2:
+        raise InputError(f"an interval over {len(counts_E)} episodes", expected="at least 2")
+    interval = _ratio_of_sums(hits_E, counts_E)
     return interval._replace(low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
+def clustered_mean(values: ArrayLike, clusters: Sequence[object]) -> Interval:
+    """Return the mean of values (E,), with an interval that lets those of one cluster go together.
+
+    Each value weighs alike. What varies is how far the clusters' means lie from that of all, each
+    weighed by its size; Student's t has a degree of freedom less than there are clusters. Where
+    each value is a cluster of its own this is `mean_interval`.
+
+    clusters: for each value, what it has in common with the others of its cluster.
+
+    Raises
+    ------
+    InputError: there are fewer than two clusters, or not one for each value.
+    """
+    values_E = np.asarray(values, dtype=np.float64)
+    if len(clusters) != len(values_E):
+        raise InputError(f"{len(clusters)} clusters of {len(values_E)} values", expected="as many")
+    number_of = {cluster: number for number, cluster in enumerate(dict.fromkeys(clusters))}
+    if len(number_of) < 2:
+        raise InputError(f"an interval over {len(number_of)} clusters", expected="at least 2")
+    numbers_E = [number_of[cluster] for cluster in clusters]
+    return _ratio_of_sums(np.bincount(numbers_E, values_E), np.bincount(numbers_E))
+
+
+def _ratio_of_sums(sums_G: np.ndarray, sizes_G: np.ndarray) -> Interval:
+    """Return the mean of all that G clusters sum up, with its interval."""
+    clusters, size = len(sums_G), sizes_G.sum()
+    mean = sums_G.sum() / size
+    spread = ((sums_G - mean * sizes_G) ** 2).sum() * clusters / (clusters - 1)
+    return _around(float(mean), float(np.sqrt(spread) / size), clusters)
 
 
 def join_bins(episodes: Sequence[CalibrationBins]) -> CalibrationBins:

@@ -30,6 +30,7 @@ from sgps.evaluation.bars import (
     judge_setting,
     leaders,
     method_label,
+    of_few_people,
     setting_label,
     subgroups_of,
 )
@@ -207,16 +208,26 @@ def draw_corruptions(setting: Setting) -> Figure:
 
 
 def draw_subgroups(setting: Setting) -> Figure:
-    """Draw the accuracy in each subgroup of the images as bars with intervals."""
+    """Draw the accuracy in each subgroup of the images as bars; with intervals unless of few."""
     measured = setting["subgroups"]
     names = leaders(setting, having=lambda name: bool(measured.get(name)))
     groups = subgroups_of(setting)
     bars = {
-        name: [measured[name].get(attribute, {}).get(group) for attribute, group in groups]
+        name: [
+            _without_few(measured[name].get(attribute, {}).get(group))
+            for attribute, group in groups
+        ]
         for name in names
     }
     labels = [f"{in_words(attribute)}\n{group}" for attribute, group in groups]
     return _draw_bars(setting, labels, bars)
+
+
+def _without_few(subgroup: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """Return an interval that ends where it begins for a subgroup of few people."""
+    if subgroup is None or not of_few_people(subgroup):
+        return subgroup
+    return dict.fromkeys(("mean", "low", "high"), subgroup["mean"])
 
 
 def _draw_bars(

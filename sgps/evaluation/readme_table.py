@@ -105,9 +105,10 @@ def _verdict(suite: Mapping[str, Any]) -> str:
     return (
         "Accuracy in per cent and differences in points, each with its 95 % interval; differences "
         "are paired over the episodes that both ran, and the best baseline is picked after the "
-        f"fact. Of {counts['settings']} settings SGPS is clearly above the best baseline in "
-        f"{counts['clearly_above']}, not below any baseline in {counts['lenient']}, and below one "
-        f"in {counts['below']}."
+        "fact. Intervals are over episodes of the same images: they say how figures vary with "
+        f"other draws, not with other patients. Of {counts['settings']} settings SGPS is clearly "
+        f"above every baseline in {counts['clearly_above']}, not below any baseline in "
+        f"{counts['lenient']}, and below one in {counts['below']}."
     )
 
 
@@ -120,10 +121,12 @@ def _provenance(suite: Mapping[str, Any]) -> str:
         f"{_escape(name)} {_code(digest[:_DIGEST_CHARACTERS])}" for name, digest in digests.items()
     )
     commit = _code(about["commit"]) if about.get("commit") else "that is not known"
+    kept = about.get("predictions_from_cache", 0)
+    cached = f" {kept:,} predictions were read from a file of earlier runs." if kept else ""
     changed = " (with local changes)" if about.get("checkout_changed") else ""
     return (
         f"Measured by {_code(about['command'])} at commit {commit}{changed}, seed "
-        f"{about['seed']}. Digests of the data: {data}."
+        f"{about['seed']}.{cached} Digests of the data: {data}."
     )
 
 

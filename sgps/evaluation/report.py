@@ -50,7 +50,8 @@ class BenchmarkReport:
         ``settings``; ``methods``: method -> metric -> mean, low, high; ``episodes_of``: method ->
         number of episodes; ``paired``: method -> difference, low, high, episodes; ``curves``:
         method -> coverage, accuracy, reliability; ``subgroups``: method -> attribute -> group ->
-        mean, low, high, queries.
+        mean, low, high, queries, images, groups (how many different images, and people or lesions,
+        the queries show; reports made before lack both).
         """
         return {
             "settings": dict(self.settings),

@@ -51,7 +51,8 @@ class MethodScores:
     calibration: the episodes' predictions by confidence.
     confidence: highest probability of each query of all episodes.
     hits: 1 where that query's most probable class is the true one, else 0.
-    subgroups: attribute -> group -> mean, low, high and queries of the pooled accuracy.
+    subgroups: attribute -> group -> mean, low and high of the pooled accuracy; queries, and how
+        many different images and people or lesions (groups) they are of.
     """
 
     by_episode: Mapping[str, Floats]
@@ -98,6 +99,7 @@ class MethodTally:
         self._confidence: list[Floats] = []
         self._hits: list[Floats] = []
         self._counts: list[dict[str, tuple[Floats, Floats]]] = []
+        self._rows: list[Ints] = []
 
     def add(self, prediction: Prediction, truth: QueryTruth, class_names: Sequence[str]) -> None:
         """Score the next episode's prediction, which has a row for each query of the truth."""
@@ -122,6 +124,7 @@ class MethodTally:
         self._hits.append(hits_Q)
         if self._subgroups is not None:
             self._counts.append(self._subgroups.count(truth.rows_Q, hits_Q))
+            self._rows.append(truth.rows_Q)
 
     def scores(self) -> MethodScores:
         """Return the scores of all episodes added."""
@@ -134,8 +137,13 @@ class MethodTally:
             calibration=self._calibration,
             confidence=np.concatenate(self._confidence),
             hits=np.concatenate(self._hits),
-            subgroups={} if self._subgroups is None else self._subgroups.shares(self._counts),
+            subgroups=self._subgroup_shares(),
         )
+
+    def _subgroup_shares(self) -> SubgroupShares:
+        if self._subgroups is None:
+            return {}
+        return self._subgroups.shares(self._counts, np.concatenate(self._rows))
 
 
 def _recalls(probs_QN: Floats, labels_Q: Ints, class_names: Sequence[str]) -> dict[str, float]:

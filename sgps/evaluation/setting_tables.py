@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,19 +148,35 @@ def subgroup_table(setting: Setting) -> Table | None:
     rows = []
     for attribute, group in bars.subgroups_of(setting):
         found = [measured[name].get(attribute, {}).get(group) for name in names]
-        queries = max((each["queries"] for each in found if each is not None), default=0)
-        shares = (ABSENT if each is None else bars.share_text(each) for each in found)
-        rows.append(Row((f"{bars.in_words(attribute)}: {group}", *shares, f"{queries:,}")))
+        counts = (_largest(found, count) for count in ("groups", "queries"))
+        label = f"{bars.in_words(attribute)}: {group}"
+        rows.append(Row((label, *map(_subgroup_cell, found), *counts)))
     return (
         Table(
-            f"{bars.setting_label(setting)}: accuracy in per cent in each subgroup of the queries",
-            ("Subgroup", *map(bars.full_label, names), "Queries"),
-            "l" + "r" * (len(names) + 1),
+            f"{bars.setting_label(setting)}: accuracy in per cent in each subgroup of the queries; "
+            f"no interval where they are known to show fewer than {bars.FEWEST_PEOPLE} people or "
+            "lesions",
+            ("Subgroup", *map(bars.full_label, names), "People or lesions", "Queries"),
+            "l" + "r" * (len(names) + 2),
             tuple(rows),
         )
         if rows
         else None
     )
+
+
+def _subgroup_cell(subgroup: Mapping[str, float] | None) -> str:
+    if subgroup is None:
+        return ABSENT
+    if bars.of_few_people(subgroup):
+        return f"{100 * subgroup['mean']:.1f} ± {ABSENT}"
+    return bars.share_text(subgroup)
+
+
+def _largest(subgroups: Sequence[Mapping[str, float] | None], count: str) -> str:
+    """Return the largest count, which is that of a method which ran all episodes."""
+    found = [each[count] for each in subgroups if each is not None and count in each]
+    return f"{max(found):,}" if found else ABSENT
 
 
 def _by_accuracy(setting: Setting) -> list[str]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sgps.evaluation.banked_synthesis import PARTS, BankedSynthesis, source_digest
+from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import SGPS, EpisodeInputs, Images, Method, Prediction
+from sgps.evaluation.sources import SYNTHESIS_SOURCES, source_digest
+from sgps.evaluation.text_bank import TextBank
 from sgps.synthesizer import ClassSupport, Synthesizer, Task
 
 
@@ -31,7 +33,7 @@ class SynthesizerMethod:
             "known_classes_sha256": known.sha256 if known else None,
             "architecture": self._synthesizer.architecture,
             "resolution": self._synthesizer.resolution,
-            "synthesizer_sources": source_digest(),
+            "synthesizer_sources": source_digest(*SYNTHESIS_SOURCES),
         }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
@@ -60,8 +62,9 @@ def own_methods(
     """SGPS, on the banks where its generator allows, and with `parts` itself without each part."""
     if synthesizer.hypernetwork.config.task_codes or not bases:
         return (SynthesizerMethod(synthesizer),)
-    left_out = [BankedSynthesis(synthesizer, bases, part) for part in (PARTS if parts else ())]
-    return (BankedSynthesis(synthesizer, bases), *left_out)
+    texts = TextBank(synthesizer.encode_texts)
+    wanted = (WHOLE, *PARTS) if parts else (WHOLE,)
+    return tuple(BankedSynthesis(synthesizer, bases, part, texts=texts) for part in wanted)
 
 
 def _channels_last(images: Sequence[Images] | Images) -> tuple[Images, ...]:

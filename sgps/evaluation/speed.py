@@ -29,7 +29,7 @@ from sgps.errors import InputError, OperatorError
 from sgps.evaluation.baselines.fine_tuning import FineTuning, fine_tune
 from sgps.evaluation.baselines.ordered_support import OrderedSupport
 from sgps.evaluation.benchmark_data import Progress
-from sgps.evaluation.features import TapBank
+from sgps.evaluation.features import TapBank, wait_for
 from sgps.evaluation.methods import EpisodeInputs
 from sgps.evaluation.peak_memory import peak_memory
 from sgps.evaluation.speed_report import SpeedReport
@@ -257,16 +257,11 @@ def _fine_tuning_scaled(seconds: Mapping[str, list[float]]) -> dict[str, tuple[f
 
 def _seconds(run: Run, device: torch.device) -> tuple[float, float]:
     """Seconds on the wall, and of this process on all processors."""
-    _wait(device)
+    wait_for(device)
     wall, processor = time.perf_counter(), time.process_time()
     run()
-    _wait(device)
+    wait_for(device)
     return time.perf_counter() - wall, time.process_time() - processor
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _as_tensor(synthesizer: Synthesizer, images: np.ndarray) -> Tensor:

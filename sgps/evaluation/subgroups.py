@@ -28,16 +28,19 @@ class Subgroups:
     ----------
     names: attribute -> its groups.
     codes: attribute -> number of the group (M,) of each image, -1 where it is unknown.
+    people_M: number of the person or lesion that each image shows.
     """
 
     names: Mapping[str, tuple[str, ...]]
     codes: Mapping[str, Ints]
+    people_M: Ints
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Subgroups:
         """Read the columns sex, age and extra (``fitzpatrick=3``), where the frame has them.
 
-        An attribute that is known of no image is left out.
+        An attribute that is known of no image is left out. Images of one value of the column group
+        show one person or lesion; without that column each shows another.
         """
         found = {
             "sex": (SEXES, _sex_codes(frame)),
@@ -48,6 +51,7 @@ class Subgroups:
         return cls(
             {name: names for name, (names, _) in known.items()},
             {name: codes for name, (_, codes) in known.items()},
+            _people(frame),
         )
 
     def count(self, rows: Ints, hits_Q: Floats) -> dict[str, tuple[Floats, Floats]]:
@@ -64,13 +68,18 @@ class Subgroups:
         return counted
 
     def shares(
-        self, episodes: Sequence[Mapping[str, tuple[Floats, Floats]]]
+        self, episodes: Sequence[Mapping[str, tuple[Floats, Floats]]], rows: Ints
     ) -> dict[str, dict[str, dict[str, float]]]:
-        """Return attribute -> group -> mean, low, high and queries of what `count` gave.
+        """Return attribute -> group -> mean, low, high, queries, images and groups.
 
-        Groups with queries in fewer than two episodes are left out.
+        ``images`` is the number of different images among the queries of the group, ``groups`` that
+        of the people or lesions on them. Groups with queries in fewer than two episodes are left
+        out.
+
+        episodes: what `count` gave. rows: of all queries of all episodes, in any order.
         """
         measured: dict[str, dict[str, dict[str, float]]] = {}
+        shown = np.unique(rows)
         for name, groups in self.names.items():
             hits_EG = np.stack([counted[name][0] for counted in episodes])
             counts_EG = np.stack([counted[name][1] for counted in episodes])
@@ -78,11 +87,21 @@ class Subgroups:
                 group: {
                     **pooled_share(hits_EG[:, place], counts_EG[:, place])._asdict(),
                     "queries": int(counts_EG[:, place].sum()),
+                    **self._distinct(shown[self.codes[name][shown] == place]),
                 }
                 for place, group in enumerate(groups)
                 if np.count_nonzero(counts_EG[:, place]) > 1
             }
         return {name: groups for name, groups in measured.items() if groups}
+
+    def _distinct(self, rows: Ints) -> dict[str, int]:
+        return {"images": len(rows), "groups": len(np.unique(self.people_M[rows]))}
+
+
+def _people(frame: pd.DataFrame) -> Ints:
+    if "group" not in frame:
+        return np.arange(len(frame))
+    return np.unique(frame["group"].astype("str"), return_inverse=True)[1].astype(np.int64)
 
 
 def _sums(codes_Q: Ints, weights_Q: Floats, groups: int) -> Floats:

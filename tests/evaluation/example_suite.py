@@ -212,7 +212,8 @@ def _curves(run: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
 def _subgroups(run: np.ndarray, name: str) -> dict[str, Any]:
     def share(shift: float, queries: int) -> dict[str, Any]:
         mean, low, high = mean_interval(run + shift)
-        return {"mean": mean, "low": low, "high": high, "queries": queries}
+        shown = {"queries": queries, "images": 2000, "groups": 1400}
+        return {"mean": mean, "low": low, "high": high, **shown}
 
     groups = {
         "sex": {"female": share(0.01, 9210), "male": share(-0.01, 8790)},

@@ -1,5 +1,6 @@
 """On features of a bank the synthesizer makes the classifiers that it makes from images."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from sgps.evaluation import EpisodeInputs, SynthesizerMethod
 from sgps.evaluation.banked_synthesis import PARTS, WHOLE, BankedSynthesis
 from sgps.evaluation.bases import benchmark_bases
 from sgps.evaluation.sgps_method import own_methods
+from sgps.evaluation.text_bank import TextBank
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
 from sgps.synthesizer.head import solve_head
 from sgps.synthesizer.known_classes import KnownClasses
@@ -146,6 +148,68 @@ def test_without_texts_it_is_what_it_is_for_undescribed_classes(synthesizer, bas
         episode_of(pool, (2, 2, 2), ("", "", ""))
     )
     np.testing.assert_array_equal(bare.probs_QN, undescribed.probs_QN)
+
+
+def test_times_count_the_texts_where_they_are_read(synthesizer, bases, pool):
+    class Slow(TextBank):
+        seconds_per_text = 1000.0
+
+    texts = Slow(synthesizer.encode_texts)
+    [no_text] = [part for part in PARTS if part.name == "sgps/no_text"]
+    whole, without = (
+        BankedSynthesis(synthesizer, bases, part, texts=texts) for part in (WHOLE, no_text)
+    )
+    described = episode_of(pool, (2, 2, 2))
+    assert 3000 < whole.predict(described).seconds < 3999
+    assert without.predict(described).seconds < 999
+    assert whole.predict(episode_of(pool, (2, 2, 2), ("", "", ""))).seconds < 999
+
+
+def test_all_parts_share_the_texts(synthesizer, bases, pool, monkeypatch):
+    embedded = []
+    encode = synthesizer.encode_texts
+
+    def count(texts):
+        embedded.extend(text for text in texts if text)
+        return encode(texts)
+
+    monkeypatch.setattr(synthesizer, "encode_texts", count)
+    for method in own_methods(synthesizer, bases, parts=True):
+        method.predict(episode_of(pool, (2, 2, 2)))
+    assert embedded == [TEXTS[0], *TEXTS[:2]]
+
+
+def test_it_runs_where_the_synthesizer_is(knowing, pool, another_device):
+    elsewhere = Synthesizer(
+        copy.deepcopy(knowing.hypernetwork),
+        known_classes=knowing.known_classes,
+        device=another_device,
+    )
+    banks = [copy.deepcopy(bank) for bank in benchmark_bases(knowing)]
+    for bank in banks:
+        bank.network.to(another_device)
+        bank.normalise.to(another_device)
+    elsewhere.background = replace(
+        knowing.background,
+        projection_DK=knowing.background.projection_DK.to(another_device),
+        by_tap_TCK=knowing.background.by_tap_TCK.to(another_device),
+    )
+    prediction = BankedSynthesis(elsewhere, banks).predict(episode_of(pool, (2, 1, 2)))
+    assert prediction.probs_QN.shape == (5, 3)
+    assert prediction.familiarity_Q.shape == (5,)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("part", [WHOLE, *PARTS], ids=lambda part: part.name)
+def test_a_gpu_gives_the_same_probabilities(knowing, bases, pool, part):
+    on_gpu = Synthesizer(
+        copy.deepcopy(knowing.hypernetwork), known_classes=knowing.known_classes, device="cuda"
+    )
+    episode = episode_of(pool, (3, 1, 2))
+    found = BankedSynthesis(on_gpu, benchmark_bases(on_gpu), part).predict(episode)
+    expected = BankedSynthesis(knowing, bases, part).predict(episode)
+    np.testing.assert_allclose(found.probs_QN, expected.probs_QN, atol=1e-2)
 
 
 def test_without_centre_taps_it_is_the_head_of_images_without_a_middle(synthesizer, bases, pool):

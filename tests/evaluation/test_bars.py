@@ -77,6 +77,15 @@ def test_a_baseline_that_is_surely_better_counts_even_where_another_is_best():
     assert standing.verdict == bars.BELOW
 
 
+def test_nothing_is_clear_while_an_interval_to_another_baseline_reaches_below_0():
+    few = ("public/maml", (0.006, -0.03, 0.042))
+    standing = bars.judge_setting(a_setting(dict([("public/ridge", (0.005, 0.001, 0.009)), few])))
+    assert standing.best == "public/ridge"
+    assert standing.lowest == -0.03
+    assert standing.verdict == bars.NOT_BELOW
+    assert (standing.strict, standing.lenient, standing.clearly_above) == (False, True, False)
+
+
 def test_a_method_on_fewer_episodes_is_compared_on_those():
     suite = build_suite()
     setting = suite["settings"][0]

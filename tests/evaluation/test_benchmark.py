@@ -77,9 +77,9 @@ def test_settings_say_how_to_run_it_again(report, manifest):
     assert settings["classes"] == {"red": 16, "green": 16, "blue": 16}
     assert settings["drawn_classes"] == ["blue", "green", "red"]
     assert settings["methods"]["sgps"] == {"constant": 500}
-    digests = [settings[name] for name in ("data_digest", "absent_digest", "episodes_digest")]
-    assert [len(digest) for digest in digests] == [64, 64, 64]
-    assert {"python", "torch", "numpy"} <= set(settings["versions"])
+    names = ("data_digest", "metadata_digest", "absent_digest", "episodes_digest")
+    assert [len(settings[name]) for name in names] == [64] * 4
+    assert {"python", "torch", "numpy", "scikit-learn", "easyfsl"} <= set(settings["versions"])
 
 
 def test_iterative_methods_run_on_the_first_episodes_only(report):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from colour_benchmark import ask, write_manifest
@@ -45,6 +47,28 @@ def test_digest_follows_the_pixels_and_not_the_order_or_the_place(manifest, tmp_
     further = f"{tmp_path}/other.png,red,red-99,novel_test,,,,"
     moved.write_text("\n".join([lines[0], further, *rows]))
     assert load_benchmark_data(ask(moved)).digest != data.digest
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("sex", "M"), ("age", 31.0), ("age", None), ("text", "a note"), ("extra", "fitzpatrick=6")],
+)
+def test_metadata_digest_follows_what_is_told_of_the_images(manifest, column, value):
+    data = load_benchmark_data(ask(manifest))
+    turned = replace(data, frame=data.frame.iloc[::-1].reset_index(drop=True))
+    assert turned.metadata_digest == data.metadata_digest
+    told = data.frame.copy()
+    told.loc[0, column] = value
+    other = replace(data, frame=told)
+    assert other.metadata_digest != data.metadata_digest
+    assert other.digest == data.digest
+    assert replace(data, frame=data.frame.copy()).metadata_digest == data.metadata_digest
+
+
+def test_metadata_digest_of_nothing_told(manifest):
+    data = load_benchmark_data(ask(manifest))
+    bare = data.frame.drop(columns=["sex", "age", "site", "text", "extra"])
+    assert len(replace(data, frame=bare).metadata_digest) == 64
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Frozen features: those of the network itself, of every view, each image encoded once."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -84,6 +85,20 @@ def test_pools_are_kept_apart(bank, network, pool):
     assert not np.allclose(plain, other)
 
 
+def test_a_pool_that_nobody_needs_any_more_is_let_go(bank, pool):
+    passing = pool.copy()
+    gone = weakref.ref(passing)
+    bank.last(passing, np.arange(3))
+    bank.last(passing, np.arange(3), view=1)
+    bank.last(pool, np.arange(2))
+    assert bank.network.encoded == 8
+    del passing
+    assert gone() is None
+    assert bank.pools == 1
+    bank.last(pool, np.arange(2))
+    assert bank.network.encoded == 8
+
+
 def test_time_is_counted_by_encoded_image(bank, pool):
     assert bank.seconds_per_image == 0
     bank.taps(pool, np.arange(10))
@@ -91,3 +106,24 @@ def test_time_is_counted_by_encoded_image(bank, pool):
     assert spent > 0
     bank.taps(pool, np.arange(10))
     assert bank.seconds_per_image == spent
+
+
+def test_images_go_to_the_device_of_the_network_and_features_come_back(
+    network, pool, another_device
+):
+    elsewhere = copy.deepcopy(network).to(another_device)
+    normalise = InputNormalisation(ARCHITECTURE).to(another_device)
+    bank = TapBank("public", elsewhere, "v1", normalise)
+    assert bank.device == another_device
+    taps = bank.taps(pool, np.array([7, 3]))
+    assert [tap.shape for tap in taps] == [(2, width) for width in bank.widths]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_features(network, bank, pool):
+    rows, cuda = np.array([7, 3, 38]), torch.device("cuda")
+    normalise = InputNormalisation(ARCHITECTURE).to(cuda)
+    on_gpu = TapBank("public", copy.deepcopy(network).to(cuda), "v1", normalise)
+    for tap, expected in zip(on_gpu.taps(pool, rows), bank.taps(pool, rows), strict=True):
+        np.testing.assert_allclose(tap, expected, atol=1e-3, rtol=1e-2)

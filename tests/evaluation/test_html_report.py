@@ -10,7 +10,7 @@ from example_suite import build_report, build_suite
 
 from sgps.evaluation import bars
 from sgps.evaluation.html_report import render_page
-from sgps.evaluation.plots import draw_corruptions
+from sgps.evaluation.plots import draw_corruptions, draw_subgroups
 from sgps.evaluation.setting_tables import (
     abstention_table,
     corruption_table,
@@ -124,6 +124,7 @@ def test_the_summary_comes_first_and_counts_the_verdicts(page):
     assert "3 of 4 clearly above where the bar asks for it" in words
     assert "1 of 6 miss it" in words
     assert "picked after the fact" in words
+    assert "vary with other draws, not with other patients" in words
     assert "ISIC-FS and RareDerm-FS at 1 and 5 shots" in words
     assert "Histology-FS, 5-way 5-shot: 4 classes of 6 groups" in words
     assert "Changed without cost in any setting: no bias." in words
@@ -229,6 +230,32 @@ def test_other_tables_hold_every_class_group_and_corruption(suite):
         "skin type: I-II",
         "skin type: III-VI",
     ]
-    assert subgroup_table(setting).rows[0].cells[-1] == "9,210"
+    assert subgroup_table(setting).head[-2:] == ("People or lesions", "Queries")
+    assert subgroup_table(setting).rows[0].cells[-2:] == ("1,400", "9,210")
     assert corruption_table(suite["settings"][4]) is None
     assert subgroup_table(suite["settings"][4]) is None
+
+
+def test_few_people_have_no_interval(suite):
+    setting = copy.deepcopy(suite["settings"][2])
+    for attributes in setting["subgroups"].values():
+        attributes["sex"]["female"]["groups"] = 9
+        attributes["sex"]["male"]["groups"] = 10
+    female, male = subgroup_table(setting).rows[:2]
+    assert all(cell.endswith(" ± –") for cell in female.cells[1:-2])
+    assert female.cells[-2:] == ("9", "9,210")
+    assert not any("–" in cell for cell in male.cells)
+    container = draw_subgroups(setting).axes[0].containers[1]
+    low_and_high = [segment[:, 1] for segment in container.errorbar[2][0].get_segments()]
+    assert low_and_high[0][0] == low_and_high[0][1]
+    assert low_and_high[1][0] < low_and_high[1][1]
+
+
+def test_a_report_of_before_tells_intervals_and_no_people(suite):
+    setting = copy.deepcopy(suite["settings"][2])
+    for attributes in setting["subgroups"].values():
+        for subgroup in (each for groups in attributes.values() for each in groups.values()):
+            del subgroup["groups"], subgroup["images"]
+    for row in subgroup_table(setting).rows:
+        assert row.cells[-2] == "–"
+        assert not any("–" in cell for cell in row.cells[1:-2])

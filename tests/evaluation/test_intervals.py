@@ -5,6 +5,7 @@ from scipy import stats
 from sgps.errors import InputError
 from sgps.evaluation import metrics
 from sgps.evaluation.intervals import (
+    clustered_mean,
     mean_interval,
     paired_difference,
     pooled_calibration_error,
@@ -112,3 +113,52 @@ def test_pooled_share_agrees_with_a_bootstrap_over_episodes():
 def test_queries_in_one_episode_have_no_interval():
     with pytest.raises(InputError, match="over 1 episodes"):
         pooled_share([3, 0], [4, 0])
+
+
+def test_a_clustered_mean_by_hand():
+    """Means 2 (of 2) and 5 (of 1) around 3: residuals -2 and 2, error sqrt(2 * 8) / 3."""
+    mean, low, high = clustered_mean([1, 3, 5], ["a", "a", "b"])
+    half = stats.t.ppf(0.975, 1) * 4 / 3
+    assert (mean, low, high) == pytest.approx((3, 3 - half, 3 + half))
+
+
+@pytest.mark.parametrize("count", [2, 5, 30])
+def test_values_that_have_nothing_in_common_are_their_own_clusters(count):
+    values = np.random.default_rng(count).random(count)
+    assert clustered_mean(values, range(count)) == pytest.approx(mean_interval(values))
+
+
+def test_saying_a_value_again_makes_no_interval_narrower():
+    values = np.random.default_rng(0).random(6)
+    once = clustered_mean(values, range(6))
+    assert clustered_mean(np.repeat(values, 4), np.repeat(range(6), 4).tolist()) == (
+        pytest.approx(once)
+    )
+
+
+def test_a_clustered_mean_covers_what_it_should():
+    """Values of a cluster share most of what they vary by."""
+    rng = np.random.default_rng(1)
+    clusters = np.repeat(range(12), 5).tolist()
+    covered = plain = 0
+    for _ in range(400):
+        values = np.repeat(rng.normal(size=12), 5) + 0.3 * rng.normal(size=60)
+        _, low, high = clustered_mean(values, clusters)
+        covered += low < 0 < high
+        _, low, high = mean_interval(values)
+        plain += low < 0 < high
+    assert 0.92 < covered / 400 < 0.98
+    assert plain / 400 < 0.75
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "message"),
+    [
+        ([1, 2], ["a", "a"], "over 1 clusters; expected at least 2"),
+        ([], [], "over 0 clusters"),
+        ([1, 2, 3], ["a", "b"], "2 clusters of 3 values"),
+    ],
+)
+def test_clusters_that_do_not_do_are_refused(values, clusters, message):
+    with pytest.raises(InputError, match=message):
+        clustered_mean(values, clusters)

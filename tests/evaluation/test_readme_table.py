@@ -44,7 +44,8 @@ def test_the_table_says_how_it_came_about(suite):
     for setting in suite["settings"]:
         assert f"`{setting['settings']['data_digest'][:12]}`" in text
     assert "picked after the fact" in text
-    assert "Of 6 settings SGPS is clearly above the best baseline in 4" in text
+    assert "vary with other draws, not with other patients" in text
+    assert "Of 6 settings SGPS is clearly above every baseline in 4" in text
     assert "below one in 1" in text
 
 
@@ -54,6 +55,15 @@ def test_a_checkout_that_was_changed_or_is_unknown_is_owned_up_to(suite):
     assert "at commit `4f1c2ab` (with local changes), seed 0" in text
     text = render_readme_table({**suite, "suite": {**suite["suite"], "commit": ""}})
     assert "at commit that is not known, seed 0" in text
+
+
+def test_predictions_of_earlier_runs_are_owned_up_to(suite):
+    about = {**suite["suite"], "predictions_from_cache": 428400}
+    text = render_readme_table({**suite, "suite": about})
+    assert "seed 0. 428,400 predictions were read from a file of earlier runs. Digests" in text
+    for none in ({**about, "predictions_from_cache": 0}, suite["suite"]):
+        text = render_readme_table({**suite, "suite": none})
+        assert "seed 0. Digests of the data" in text
 
 
 def test_only_what_stands_between_the_marks_is_replaced(suite, readme):

@@ -96,9 +96,12 @@ def test_classes_may_change_from_episode_to_episode():
 
 
 def test_subgroups_are_found_by_the_rows_of_the_queries():
-    subgroups = Subgroups.from_frame(pd.DataFrame({"sex": ["male", "female", "male", "female"]}))
+    subgroups = Subgroups.from_frame(
+        pd.DataFrame({"sex": ["male", "female", "male", "female"], "group": list("aabb")})
+    )
     prediction = Prediction(np.eye(2), 0.0)
     scores = score(prediction, QueryTruth(np.array([0, 0]), np.array([3, 2])), subgroups)
     sexes = scores.subgroups["sex"]
     assert {name: sexes[name]["mean"] for name in sexes} == {"female": 1, "male": 0}
     assert {name: sexes[name]["queries"] for name in sexes} == {"female": 2, "male": 2}
+    assert {(sexes[name]["images"], sexes[name]["groups"]) for name in sexes} == {(1, 1)}

@@ -42,6 +42,7 @@ def test_shares_agree_with_a_table_of_all_queries():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
+            "group": rng.choice(list("abcdefghij"), 60),
             "sex": rng.choice(["male", "female", ""], 60),
             "age": rng.choice([10.0, 40.0, 70.0, np.nan], 60),
             "extra": [f"fitzpatrick={kind}" for kind in rng.integers(1, 7, 60)],
@@ -51,7 +52,7 @@ def test_shares_agree_with_a_table_of_all_queries():
     rows_EQ = rng.integers(0, 60, (12, 9))
     hits_EQ = rng.integers(0, 2, (12, 9)).astype(float)
     counted = [subgroups.count(*episode) for episode in zip(rows_EQ, hits_EQ, strict=True)]
-    measured = subgroups.shares(counted)
+    measured = subgroups.shares(counted, rows_EQ.ravel())
     assert set(measured["age"]) == set(AGE_BANDS)
     assert set(measured["skin_type"]) == set(SKIN_TYPES)
     for sex in SEXES:
@@ -60,11 +61,23 @@ def test_shares_agree_with_a_table_of_all_queries():
         figures = measured["sex"][sex]
         assert (figures["mean"], figures["low"], figures["high"]) == pytest.approx(expected)
         assert figures["queries"] == chosen_EQ.sum()
+        asked = frame.iloc[sorted(set(rows_EQ[chosen_EQ]))]
+        assert figures["images"] == len(asked) < chosen_EQ.sum()
+        assert figures["groups"] == asked["group"].nunique() < len(asked)
 
 
 def test_groups_of_one_episode_are_left_out():
     subgroups = Subgroups.from_frame(pd.DataFrame({"sex": ["male", "female"]}))
     both = subgroups.count(np.array([0, 1]), np.ones(2))
     one = subgroups.count(np.array([1]), np.ones(1))
-    assert set(subgroups.shares([both, one])["sex"]) == {"female"}
-    assert subgroups.shares([both]) == {}
+    shares = subgroups.shares([both, one], np.array([0, 1, 1]))
+    assert set(shares["sex"]) == {"female"}
+    assert subgroups.shares([both], np.array([0, 1])) == {}
+
+
+def test_without_groups_each_image_is_of_another():
+    subgroups = Subgroups.from_frame(pd.DataFrame({"sex": ["male"] * 3}))
+    rows = np.array([0, 2])
+    counted = [subgroups.count(rows, np.ones(2))] * 5
+    male = subgroups.shares(counted, np.tile(rows, 5))["sex"]["male"]
+    assert (male["queries"], male["images"], male["groups"]) == (10, 2, 2)

@@ -8,8 +8,16 @@ import yaml
 from colour_benchmark import Chance, ColourCentroids, write_manifest
 
 from sgps.errors import InputError, ManifestError
-from sgps.evaluation import BenchmarkReport, BenchmarkSuite, SkippedSetting, run_suite
+from sgps.evaluation import (
+    BenchmarkReport,
+    BenchmarkSuite,
+    Prediction,
+    SkippedSetting,
+    TapBank,
+    run_suite,
+)
 from sgps.evaluation.suite_run import suite_record
+from sgps.synthesizer.tapped_network import InputNormalisation, build_tapped_network
 
 REPOSITORY = Path(__file__).parents[2]
 CONTENT = {
@@ -180,6 +188,23 @@ def test_settings_on_the_same_images_share_them(suite, data):
     list(run_suite(suite.plan(data), [method]))
     pools = {id(episode.pool): episode.pool for episode in method.asked}
     assert [len(pool) for pool in pools.values()] == [80, 48]
+
+
+def test_images_and_copies_are_let_go_with_the_last_setting_on_them(suite, data):
+    network = build_tapped_network("test_efficientnet", pretrained=False)
+    bank = TapBank("public", network, "v1", InputNormalisation("test_efficientnet"))
+
+    class Banked(Chance):
+        def predict(self, episode):
+            bank.last(episode.pool, np.concatenate(episode.support_rows))
+            bank.last(episode.queries_from, episode.query_rows)
+            shape = (len(episode.query_rows), episode.n_way)
+            return Prediction(np.full(shape, 1 / episode.n_way), 0.001)
+
+    plan = suite.select(episodes=2).plan(data, corruptions=True)
+    kept = [bank.pools for _ in run_suite(plan, [Banked()])]
+    assert kept == [2, 2, 2, 2, 2, 2]
+    assert bank.pools == 0
 
 
 def test_a_setting_alone_gives_the_same_figures(suite, data):

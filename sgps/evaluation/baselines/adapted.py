@@ -77,10 +77,11 @@ def frozen_taps(base: TapBank, pool: Images, rows_S: Ints, views: int = 1) -> Ta
 
 def network_taps(base: TapBank, network: TappedNetwork, images: Images) -> Taps:
     """Return the taps (Q, D_t) of images uint8 (Q, 3, H, W) under a network of the base's kind."""
-    device = base.normalise.mean.device
     with torch.inference_mode():
         blocks = [
-            network(base.normalise(torch.from_numpy(images[first : first + _BATCH]).to(device)))
+            network(
+                base.normalise(torch.from_numpy(images[first : first + _BATCH]).to(base.device))
+            )
             for first in range(0, len(images), _BATCH)
         ]
         return tuple(torch.cat(tap) for tap in zip(*blocks, strict=True))

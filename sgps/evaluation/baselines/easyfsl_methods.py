@@ -16,6 +16,7 @@ from torch import Tensor
 from sgps.encoders._torchvision_operators import import_timm
 from sgps.evaluation.features import VIEWS, TapBank
 from sgps.evaluation.methods import EpisodeInputs, Prediction
+from sgps.evaluation.sources import BASELINE_SOURCES, source_digest
 
 _NAMES = {"PrototypicalNetworks": "easyfsl_protonet", "SimpleShot": "easyfsl_simpleshot"}
 
@@ -49,14 +50,16 @@ class EasyFslMethod:
         return f"{self.base.name}/{_NAMES[self.classifier]}"
 
     def details(self) -> dict[str, Any]:
-        """Return the base's digest, the version of easyfsl and the constants."""
+        """Return the base's digest and taps, the version of easyfsl, the constants, the code's."""
         return {
             "base_version": self.base.version,
+            "base_taps": list(self.base.network.taps),
             "easyfsl": _import_easyfsl().__version__,
             "classifier": self.classifier,
             "normalise": self.normalise,
             "views": self.views,
             "temperature": self.temperature,
+            "baseline_sources": source_digest(*BASELINE_SOURCES),
         }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:

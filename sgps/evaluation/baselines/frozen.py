@@ -16,10 +16,12 @@ import numpy as np
 from scipy.special import softmax
 
 from sgps.evaluation.baselines.space import Standardisation, Support, TapChoice, Taps
-from sgps.evaluation.baselines.text import ZeroShot, text_bank, text_map_of
+from sgps.evaluation.baselines.text import ZeroShot, text_bank, text_details, text_map_of
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs, Prediction
 from sgps.evaluation.metrics import Floats
+from sgps.evaluation.sources import BASELINE_SOURCES, source_digest
+from sgps.evaluation.text_bank import any_described
 
 Classifier = Callable[[Taps], Floats]
 """From query taps, (Q, D_t) each, to logits (Q, N) before the temperature."""
@@ -100,13 +102,20 @@ class FrozenBaseline(abc.ABC):
         return f"{self.base.name}/{self.label}"
 
     def details(self) -> dict[str, Any]:
-        """Return the base with its digest, every constant, and how text enters."""
+        """Return the base with digest and taps, constants, how text enters, the code's digest."""
         constants = {
             field.name: getattr(self, field.name) for field in fields(self) if field.name != "base"
         }
         constants["temperatures"] = list(self.temperatures)
-        text = ZeroShot.details() if self.text_weight else {}
-        return {"base": self.base.name, "base_version": self.base.version, **constants, **text}
+        text = text_details(self.base.network.body) if self.text_weight else {}
+        return {
+            "base": self.base.name,
+            "base_version": self.base.version,
+            "base_taps": list(self.base.network.taps),
+            **constants,
+            **text,
+            "baseline_sources": source_digest(*BASELINE_SOURCES),
+        }
 
     def predict(self, episode: EpisodeInputs) -> Prediction:
         """Fit to the support and score the queries.
@@ -164,7 +173,7 @@ class FrozenBaseline(abc.ABC):
 
     def _texts(self, episode: EpisodeInputs) -> _Texts | None:
         """The embedded descriptions; None where they are not read or have no map to weights."""
-        if not self.text_weight or not any(text.strip() for text in episode.descriptions):
+        if not self.text_weight or not any_described(episode.descriptions):
             return None
         map_FD = text_map_of(self.base.network.body)
         if map_FD is None:

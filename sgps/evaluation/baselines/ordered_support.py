@@ -59,8 +59,7 @@ class OrderedSupport:
 
     def tensors(self, base: TapBank) -> tuple[Tensor, Tensor]:
         """Return the images and their classes where the base's network is."""
-        device = base.normalise.mean.device
-        return torch.from_numpy(self.images).to(device), self.class_S.to(device)
+        return torch.from_numpy(self.images).to(base.device), self.class_S.to(base.device)
 
     def random(self) -> torch.Generator:
         """Return a generator of random numbers whose seed is the digest."""

@@ -12,8 +12,6 @@ Shapes: R rows of support features, Q queries, N classes, F text width, D last f
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +20,10 @@ from torch import nn
 
 from sgps.encoders._torchvision_operators import import_timm
 from sgps.encoders.target_networks import packaged_state_dict, packaged_target_networks
-from sgps.encoders.text import TextEncoder, load_text_encoder
+from sgps.encoders.text import load_text_encoder
 from sgps.evaluation.baselines.space import EPSILON, Support, Taps, unit_rows
 from sgps.evaluation.metrics import Floats
+from sgps.evaluation.text_bank import TextBank
 
 TEXT_ENCODER = "minilm"
 MAP_RIDGE = 10.0
@@ -60,47 +59,27 @@ class ZeroShot:
         """Inner products (Q, N) of the centred last features, of norm 1, with the weights."""
         return np.asarray(unit_rows(taps[-1] - self.centre_D) @ self.weight_ND.T)
 
-    @staticmethod
-    def details() -> dict[str, Any]:
-        """Return what defines the text term, ready for JSON."""
-        encoder = load_text_encoder(TEXT_ENCODER)
-        return {
-            "text_encoder": encoder.name,
-            "text_encoder_version": encoder.version,
-            "text_map": "ridge from ImageNet definitions to the public classifier's weights",
-            "text_map_ridge": MAP_RIDGE,
-        }
-
-
-class TextBank:
-    """Vectors of texts; each text is embedded when it is first asked for."""
-
-    def __init__(self, encoder: TextEncoder) -> None:
-        self.encoder = encoder
-        self._vectors: dict[str, Floats] = {}
-        self._seconds = 0.0
-
-    @property
-    def seconds_per_text(self) -> float:
-        """Mean time of embedding one text."""
-        return self._seconds / max(len(self._vectors), 1)
-
-    def vectors(self, texts: Sequence[str]) -> Floats:
-        """Return (N, F), rows of unit length; zeros where a text is empty."""
-        start = time.perf_counter()
-        for text in dict.fromkeys(texts):
-            if text not in self._vectors:
-                vector_F = self.encoder.encode([text])[0].numpy()
-                self._vectors[text] = np.asarray(vector_F, dtype=np.float64)
-                self._seconds += time.perf_counter() - start
-                start = time.perf_counter()
-        return np.stack([self._vectors[text] for text in texts])
-
 
 @functools.lru_cache(maxsize=1)
 def text_bank() -> TextBank:
     """Return the bank that all baselines of the process share."""
-    return TextBank(load_text_encoder(TEXT_ENCODER))
+    return TextBank(load_text_encoder(TEXT_ENCODER).encode)
+
+
+def text_details(body: nn.Module) -> dict[str, Any]:
+    """Return what defines the text term on a body, ready for JSON.
+
+    ``text_map`` is None, and nothing else is there, where no text is read for want of a map.
+    """
+    if _mapped_architecture(body) is None:
+        return {"text_map": None}
+    encoder = load_text_encoder(TEXT_ENCODER)
+    return {
+        "text_encoder": encoder.name,
+        "text_encoder_version": encoder.version,
+        "text_map": "ridge from ImageNet definitions to the public classifier's weights",
+        "text_map_ridge": MAP_RIDGE,
+    }
 
 
 def text_map_of(body: nn.Module) -> Floats | None:
@@ -109,9 +88,14 @@ def text_map_of(body: nn.Module) -> Floats | None:
     None where no package carries an ImageNet classifier of the body's architecture. The map must
     not be altered; the first call takes some seconds.
     """
+    architecture = _mapped_architecture(body)
+    return None if architecture is None else _packaged_map(architecture)
+
+
+def _mapped_architecture(body: nn.Module) -> str | None:
     config = getattr(body, "pretrained_cfg", None) or {}
     architecture = str(config.get("architecture", ""))
-    return _packaged_map(architecture) if architecture in packaged_target_networks() else None
+    return architecture if architecture in packaged_target_networks() else None
 
 
 @functools.lru_cache(maxsize=4)

@@ -7,10 +7,9 @@ import pytest
 from frozen_example import drawn_episode, drawn_support, untrained_base
 from sklearn.linear_model import Ridge
 
-from sgps.encoders.text import load_text_encoder
 from sgps.evaluation.baselines.cache_model import TipAdapter
 from sgps.evaluation.baselines.discriminants import LDA, LDAWithText
-from sgps.evaluation.baselines.text import TextBank, ZeroShot, fit_text_map, text_map_of
+from sgps.evaluation.baselines.text import ZeroShot, fit_text_map, text_map_of
 
 READERS = (LDAWithText(base=untrained_base()), TipAdapter(base=untrained_base()))
 TEXTS = ("a red apple", "", "green grass")
@@ -45,29 +44,6 @@ def test_fewer_than_two_texts_say_nothing(described):
     np.testing.assert_allclose(zero_shot.similarity(queries), 0)
 
 
-def test_bank_embeds_each_text_once():
-    class CountingEncoder:
-        name, version, width = "counting", "1", 384
-
-        def __init__(self):
-            self.encoded = []
-            self._encoder = load_text_encoder()
-
-        def encode(self, texts):
-            self.encoded.extend(texts)
-            return self._encoder.encode(texts)
-
-    encoder = CountingEncoder()
-    bank = TextBank(encoder)
-    vectors_NF = bank.vectors(["red", "", "red"])
-    bank.vectors(["", "green"])
-    assert encoder.encoded == ["red", "", "green"]
-    np.testing.assert_array_equal(vectors_NF[0], vectors_NF[2])
-    np.testing.assert_array_equal(vectors_NF[1], 0)
-    np.testing.assert_allclose(np.linalg.norm(vectors_NF[0]), 1, rtol=1e-6)
-    assert bank.seconds_per_text > 0
-
-
 def test_a_body_without_packaged_classifier_has_no_map():
     base = untrained_base()
     body = base.network.body
@@ -75,11 +51,15 @@ def test_a_body_without_packaged_classifier_has_no_map():
     body.pretrained_cfg = {**known, "architecture": "tf_efficientnet_b0"}
     try:
         assert text_map_of(body) is None
+        unread = [method.details() for method in READERS]
         prediction = READERS[0].predict(drawn_episode(texts=TEXTS))
     finally:
         body.pretrained_cfg = known
     expected = READERS[0].predict(drawn_episode())
     np.testing.assert_array_equal(prediction.probs_QN, expected.probs_QN)
+    assert [details["text_map"] for details in unread] == [None, None]
+    assert not [name for details in unread for name in details if name.startswith("text_encoder")]
+    assert all("ImageNet" in method.details()["text_map"] for method in READERS)
 
 
 def test_without_texts_it_is_lda():
