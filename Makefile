@@ -36,8 +36,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Phantom images to a registered classifier, on the embedded stores.
 	@$(BIN)/sgps demo
 
+# Three processes on two cores, as a third of the time is waiting for servers; in the order of
+# files, as by default those with the fewest and longest tests come last.
 test: setup ## Run the tests.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Run ruff, mypy and the import contracts.
 	@$(BIN)/ruff check .
