@@ -12,7 +12,6 @@ from sgps.errors import IntegrityError
 from sgps.registry._artifact_files import fetch_artifact
 from sgps.registry._mlflow import MlflowClient
 from sgps.registry._searching import is_unfinished
-from sgps.registry.naming import model_name_for
 from sgps.registry.versions import RegisteredVersion
 
 _PAGE = 1_000
@@ -28,7 +27,6 @@ class RequestRun:
     request_id: str
     run_id: str
     artifact_uri: str
-    model_name: str
     version: RegisteredVersion | None
     unfinished: bool = False
 
@@ -54,7 +52,6 @@ def find_request_runs(
                         request_id=tags["request_id"],
                         run_id=run.info.run_id,
                         artifact_uri=str(run.info.artifact_uri),
-                        model_name=model_name_for(tags["task"]),
                         version=version,
                         unfinished=unfinished,
                     )

@@ -20,7 +20,7 @@ from sgps.registry._mlflow import (
     RunTag,
     get_artifact_repository,
 )
-from sgps.registry._numbering import create_version, delete_if_empty
+from sgps.registry._numbering import create_version
 from sgps.registry._package_folder import (
     MODEL_FOLDER,
     write_documents,
@@ -105,8 +105,8 @@ class ModelRegistry:
         progress: called with "store_artifacts" once the run is there, and with "create_version"
             once its artifacts are.
 
-        The version appears last, when everything it points to is complete; on any error the run,
-        its artifacts and a model made for it are removed again.
+        The version appears last, when everything it points to is complete; on any error the run
+        and its artifacts are removed again. A model made for it stays, without a version.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class ModelRegistry:
                         description=description,
                     )
             except BaseException:
-                self._discard(name, run_id, artifact_uri)
+                self._discard(run_id, artifact_uri)
                 raise
         return RegisteredVersion(
             model_name=name,
@@ -156,7 +156,7 @@ class ModelRegistry:
         with store_errors(self._uri):
             self._client.delete_model_version(registered.model_name, registered.version)
             artifact_uri = self._client.get_run(registered.run_id).info.artifact_uri
-        self._discard(registered.model_name, registered.run_id, artifact_uri)
+        self._discard(registered.run_id, artifact_uri)
 
     def request_runs(self, request_id: str | None = None) -> list[RequestRun]:
         """What came of a request, or of all requests: runs, with their versions where they have.
@@ -179,7 +179,7 @@ class ModelRegistry:
         if run.version is not None:
             with store_errors(self._uri):
                 self._client.delete_model_version(run.version.model_name, run.version.version)
-        self._discard(run.model_name, run.run_id, run.artifact_uri)
+        self._discard(run.run_id, run.artifact_uri)
 
     def audit_record(self, run_id: str) -> dict[str, Any]:
         """The ``audit.json`` among the artifacts of a run.
@@ -263,19 +263,14 @@ class ModelRegistry:
         )
         self._client.set_terminated(run_id)
 
-    def _discard(self, name: str, run_id: str, artifact_uri: str) -> None:
+    def _discard(self, run_id: str, artifact_uri: str) -> None:
         """Remove what a failed registration left; each step is tried whatever the others did."""
         artifacts: Any = get_artifact_repository(artifact_uri, tracking_uri=self._uri)
         steps: tuple[Callable[[], object], ...] = (
             lambda: self._client.set_terminated(run_id, status="FAILED"),
             lambda: artifacts.delete_artifacts(),
             lambda: self._client.delete_run(run_id),
-            lambda: self._delete_model_if_empty(name),
         )
         for step in steps:
             with contextlib.suppress(Exception):
                 step()
-
-    def _delete_model_if_empty(self, name: str) -> None:
-        with self._numbering:
-            delete_if_empty(self._client, name)
