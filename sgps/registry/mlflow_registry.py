@@ -107,7 +107,9 @@ class ModelRegistry:
             once its artifacts are.
 
         The version appears last, when everything it points to is complete; on any error the run
-        and its artifacts are removed again. A model made for it stays, without a version.
+        and its artifacts are removed again. A model made for it stays, without a version; an
+        unfinished version that came about before the error does too, and is among
+        :meth:`request_runs`.
 
         Raises
         ------
@@ -137,7 +139,8 @@ class ModelRegistry:
                         description=description,
                     )
             except BaseException:
-                self._discard(run_id)
+                if not (unfinished and self._may_have_version(run_id)):
+                    self._discard(run_id)
                 raise
         return RegisteredVersion(
             model_name=name,
@@ -279,6 +282,12 @@ class ModelRegistry:
             tags=[RunTag("mlflow.log-model.history", history), RunTag("mlflow.note.content", note)],
         )
         self._client.set_terminated(run_id)
+
+    def _may_have_version(self, run_id: str) -> bool:
+        """Whether there is a version of a run, as far as the store answers."""
+        with contextlib.suppress(Exception):
+            return bool(versions_of_run(self._client, run_id))
+        return True
 
     def _discard(self, run_id: str) -> bool:
         """Remove what a registration left, as far as that goes; whether all of it went."""

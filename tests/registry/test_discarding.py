@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,5 +183,50 @@ def test_of_two_versions_of_a_run_one_is_discarded_alone(
     assert registry.load(unfinished.model_uri, unfinished=True).class_names
     second_version(registry, unfinished)
     registry.remove(unfinished)
+    assert registry.request_runs() == list_versions(registry) == []
+    assert [path for path in artifact_folder.rglob("*") if path.is_file()] == []
+
+
+def test_of_two_versions_of_a_run_its_address_means_the_finished_one(
+    unfinished: RegisteredVersion, registry: ModelRegistry
+) -> None:
+    second_version(registry, unfinished)
+    for finished in ("1", "2"):
+        registry.client.set_model_version_tag("skin-marks", finished, "state", "draft")
+        assert registry.describe(f"runs:/{unfinished.run_id}/model").version == finished
+        registry.client.set_model_version_tag("skin-marks", finished, "state", "unfinished")
+
+
+@pytest.fixture
+def interrupted(registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when the store has made the version, before it said so."""
+    create = registry.client.create_model_version
+
+    def create_and_be_interrupted(*args: Any, **kwargs: Any) -> None:
+        create(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry.client, "create_model_version", create_and_be_interrupted)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_unfinished_version_made_before_an_interrupt_is_there_for_the_next_attempt(
+    registry: ModelRegistry, package: ModelPackage
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        registry.register(package, unfinished=True)
+    (run,) = registry.request_runs(REQUEST)
+    assert run.unfinished
+    assert run.version is not None
+    assert registry.audit_record(run.run_id) == package.audit
+    assert registry.load(run.version.model_uri, unfinished=True).class_names
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_finished_version_made_before_an_interrupt_is_removed(
+    registry: ModelRegistry, package: ModelPackage, artifact_folder: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        registry.register(package)
     assert registry.request_runs() == list_versions(registry) == []
     assert [path for path in artifact_folder.rglob("*") if path.is_file()] == []
