@@ -1,10 +1,13 @@
-"""Fetching artifacts, and telling those that are not there from those that cannot be read."""
+"""Fetching and deleting artifacts; what is not there is told from what cannot be read."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sgps.errors import IntegrityError, UnknownNameError
 from sgps.registry._mlflow import (
@@ -56,6 +59,45 @@ def load_classifier(tracking_uri: str, source: str, model_uri: str) -> Synthesiz
                 expected=error.expected,
                 remedy=f"restore {source}/{CLASSIFIER_PATH}, or synthesize it again",
             ) from error
+
+
+def delete_artifacts(tracking_uri: str, address: str) -> tuple[int, int]:
+    """Delete everything at ``address``; how many files, and their bytes.
+
+    Raises
+    ------
+    OSError, MlflowException, ...: files are left.
+    """
+    repository: Any = get_artifact_repository(address, tracking_uri=tracking_uri)
+    sizes = [int(item.file_size or 0) for item in _walk(repository, None)]
+    local = local_folder(address)
+    if local is None or local.is_dir():
+        for item in repository.list_artifacts():
+            repository.delete_artifacts(item.path)
+    left = [item.path for item in _walk(repository, None)]
+    if left:
+        raise OSError(f"{len(left)} artifacts could not be deleted, such as {left[0]}")
+    if local is not None:
+        with contextlib.suppress(OSError):
+            local.rmdir()
+            local.parent.rmdir()
+    return len(sizes), sum(sizes)
+
+
+def local_folder(address: str) -> Path | None:
+    """The folder of an artifact address on this machine; None where it is elsewhere."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return Path(address) if not parts.scheme else None
+
+
+def _walk(repository: Any, path: str | None) -> Iterator[Any]:
+    for item in repository.list_artifacts(path):
+        if item.is_dir:
+            yield from _walk(repository, item.path)
+        else:
+            yield item
 
 
 def _is_there(repository: Any, name: str) -> bool:

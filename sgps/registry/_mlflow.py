@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     import mlflow.pyfunc as mlflow_pyfunc
     from mlflow import MlflowClient
     from mlflow.artifacts import download_artifacts
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, Param, RunTag, ViewType
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model, ModelSignature
@@ -41,6 +41,7 @@ __all__ = [
     "RunTag",
     "Schema",
     "TensorSpec",
+    "ViewType",
     "download_artifacts",
     "get_artifact_repository",
     "mlflow_pyfunc",

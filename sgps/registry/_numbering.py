@@ -24,8 +24,9 @@ def create_version(
 ) -> str:
     """Create the next version of ``name``, and the model where it is missing; its number.
 
-    Another process may take the number, or remove the model as empty, at any moment: then it is
-    tried again. A version of this run that is there already is the answer.
+    Another process may take the number at any moment: then it is tried again. A version of this
+    run that is there already is the answer. A model stays when it has no version left: to MLflow,
+    deleting it means every version, also one that another process makes just then.
 
     Raises
     ------
@@ -52,12 +53,6 @@ def create_version(
             if found:
                 return str(found[0].version)
     raise AssertionError("the last attempt returns or raises")
-
-
-def delete_if_empty(client: MlflowClient, name: str) -> None:
-    """Delete a model that has no version."""
-    if not client.search_model_versions(f"name = '{name}'", max_results=1):
-        client.delete_registered_model(name)
 
 
 def _require_model(client: MlflowClient, name: str, task: str) -> None:

@@ -2,66 +2,78 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sgps.errors import IntegrityError
 from sgps.registry._artifact_files import fetch_artifact
-from sgps.registry._mlflow import MlflowClient
+from sgps.registry._mlflow import MlflowClient, MlflowException, ModelVersion, ViewType
 from sgps.registry._searching import is_unfinished
-from sgps.registry.naming import model_name_for
 from sgps.registry.versions import RegisteredVersion
 
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _PAGE = 1_000
 
 
 @dataclass(frozen=True)
 class RequestRun:
-    """A run of a request; ``version`` is None where its registration did not come to its end.
+    """A version of a request, or a run whose registration did not come to a version.
 
-    ``unfinished``: there is a version, which nobody else may see yet.
+    A run with two versions, as a repeated call to the server makes them, is there twice; the run
+    of an unfinished version may be deleted. ``unfinished``: nobody else may see the version yet.
     """
 
     request_id: str
     run_id: str
-    artifact_uri: str
-    model_name: str
     version: RegisteredVersion | None
     unfinished: bool = False
 
 
 def find_request_runs(
-    client: MlflowClient, experiment_id: str, tracking_uri: str, request_id: str | None
+    client: MlflowClient,
+    experiment_id: str,
+    tracking_uri: str,
+    request_id: str | None,
+    *,
+    deleted: bool = False,
 ) -> list[RequestRun]:
-    """Runs of one request, or of all, oldest first; runs without a request are left out."""
-    clause = f"tags.request_id = '{request_id}'" if request_id else ""
-    versions = _versions(client, clause.replace("request_id", "`request_id`"), tracking_uri)
+    """What came of one request, or of all, oldest run first; versions without their run are last.
+
+    ``deleted``: also runs that MLflow counts as deleted. What no request made is left out.
+    """
+    clause = f"tags.`request_id` = '{request_id}'" if request_id else ""
+    versions = _versions(client, clause, tracking_uri)
     found: list[RequestRun] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], clause, max_results=_PAGE, order_by=["start_time"], page_token=token
-        )
-        for run in page:
-            tags = run.data.tags
-            if "request_id" in tags and "task" in tags:
-                version, unfinished = versions.get(run.info.run_id, (None, False))
-                found.append(
-                    RequestRun(
-                        request_id=tags["request_id"],
-                        run_id=run.info.run_id,
-                        artifact_uri=str(run.info.artifact_uri),
-                        model_name=model_name_for(tags["task"]),
-                        version=version,
-                        unfinished=unfinished,
-                    )
-                )
-        token = page.token
-        if not token:
-            return found
+    for run in _runs(client, experiment_id, clause, deleted):
+        tags = run.data.tags
+        if "request_id" in tags and "task" in tags:
+            request, run_id = tags["request_id"], run.info.run_id
+            bare = RequestRun(request, run_id, version=None)
+            of_run = versions.pop(run_id, [bare])
+            found += [replace(version, request_id=request) for version in of_run]
+    left = itertools.chain.from_iterable(versions.values())
+    return [*found, *(one for one in left if one.unfinished and one.request_id)]
+
+
+def find_run(client: MlflowClient, run_id: str) -> Any:
+    """MLflow's run of that id, deleted or not; None where there is none."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in _NOT_THERE:
+            return None
+        raise
+
+
+def versions_of_run(client: MlflowClient, run_id: str) -> list[ModelVersion]:
+    """Every version that was made of a run: two where a repeated call to the server made them."""
+    return list(client.search_model_versions(f"run_id = '{run_id}'"))
 
 
 def read_audit_record(client: MlflowClient, tracking_uri: str, run_id: str) -> dict[str, Any]:
@@ -81,22 +93,46 @@ def read_audit_record(client: MlflowClient, tracking_uri: str, run_id: str) -> d
         raise IntegrityError(f"run {run_id} holds no audit record") from error
 
 
-def _versions(
-    client: MlflowClient, clause: str, uri: str
-) -> dict[str, tuple[RegisteredVersion, bool]]:
-    found: dict[str, tuple[RegisteredVersion, bool]] = {}
+def _runs(client: MlflowClient, experiment_id: str, clause: str, deleted: bool) -> Iterator[Any]:
+    view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
     token: str | None = None
     while True:
-        page = client.search_model_versions(clause or None, max_results=_PAGE, page_token=token)
+        page = client.search_runs(
+            [experiment_id], clause, view, _PAGE, order_by=["start_time"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _versions(client: MlflowClient, clause: str, uri: str) -> dict[str, list[RequestRun]]:
+    """The versions of each run, by number."""
+    found: dict[str, list[RequestRun]] = defaultdict(list)
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(
+            clause or None,
+            max_results=_PAGE,
+            order_by=["version_number ASC"],
+            page_token=token,
+        )
         for one in page:
-            version = RegisteredVersion(
-                model_name=one.name,
-                version=str(one.version),
-                model_uri=f"models:/{one.name}/{one.version}",
-                tracking_uri=uri,
-                run_id=one.run_id or "",
-            )
-            found[version.run_id] = version, is_unfinished(one)
+            if one.run_id:
+                found[one.run_id].append(_of_version(one, uri))
         token = page.token
         if not token:
             return found
+
+
+def _of_version(found: ModelVersion, uri: str) -> RequestRun:
+    version = RegisteredVersion(
+        model_name=found.name,
+        version=str(found.version),
+        model_uri=f"models:/{found.name}/{found.version}",
+        tracking_uri=uri,
+        run_id=str(found.run_id),
+    )
+    return RequestRun(
+        found.tags.get("request_id", ""), version.run_id, version, unfinished=is_unfinished(found)
+    )

@@ -133,10 +133,10 @@ def unknown_model(model_uri: str) -> UnknownNameError:
 
 
 def _version_of_run(client: MlflowClient, run_id: str, model_uri: str) -> ModelVersion:
-    found = client.search_model_versions(f"run_id = {_quoted(run_id)}", max_results=1)
+    found = client.search_model_versions(f"run_id = {_quoted(run_id)}")
     if not found:
         raise unknown_model(model_uri)
-    return found[0]
+    return min(found, key=is_unfinished)
 
 
 def _latest(client: MlflowClient, name: str, model_uri: str) -> ModelVersion:

@@ -6,6 +6,8 @@ from sgps.registry._labels import DRAFT, VersionFacts
 from sgps.registry.naming import model_name_for
 from sgps.registry.package import ModelPackage
 
+KEPT_TAGS = ("task", "requester", "request_id", "generator", "generator_sha256", "architecture")
+"""Tags that an erased version, or a discarded one, keeps beside its state."""
 _LONGEST_TAG = 4_000
 _LONGEST_USER = 250
 _HASH_LENGTH = 12

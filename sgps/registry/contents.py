@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from sgps.registry._artifact_files import local_folder
 from sgps.registry._mlflow import (
     MlflowClient,
     MlflowException,
@@ -20,6 +20,7 @@ from sgps.registry._mlflow import (
 )
 from sgps.registry._package_folder import CLASSIFIER_PATH, LOADER, MODEL_FOLDER
 from sgps.registry._reachability import store_errors
+from sgps.registry._request_runs import find_run
 from sgps.registry.mlflow_registry import ModelRegistry
 
 ERASED = "erased"
@@ -153,21 +154,3 @@ def _all_aliases(client: MlflowClient) -> dict[str, Mapping[str, str]]:
         token = page.token
         if not token:
             return found
-
-
-def find_run(client: MlflowClient, run_id: str) -> Any:
-    """MLflow's run of that id, deleted or not; None where there is none."""
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in _NOT_THERE:
-            return None
-        raise
-
-
-def local_folder(address: str) -> Path | None:
-    """The folder of an artifact address on this machine; None where it is elsewhere."""
-    parts = urlsplit(address)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return Path(address) if not parts.scheme else None

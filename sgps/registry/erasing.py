@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from sgps.registry._artifact_files import delete_artifacts
+from sgps.registry._discarding import delete_run
 from sgps.registry._experiments import is_server
 from sgps.registry._labels import escape_markdown
-from sgps.registry._mlflow import MlflowClient, get_artifact_repository
+from sgps.registry._mlflow import MlflowClient
 from sgps.registry._reachability import store_errors
-from sgps.registry.contents import ERASED, find_run, find_stored, local_folder
+from sgps.registry._request_runs import find_run
+from sgps.registry._tags import KEPT_TAGS
+from sgps.registry.contents import ERASED, find_stored
 from sgps.registry.mlflow_registry import ModelRegistry
 
-KEPT_TAGS = ("task", "requester", "request_id", "generator", "generator_sha256", "architecture")
-"""Tags that an erased version keeps, beside its state."""
 _BUSY_SECONDS = 10.0
+_FORGET_DELETED_VERSIONS = """
+    DELETE FROM model_version_tags WHERE (workspace, name, version) IN (
+        SELECT workspace, name, version FROM model_versions
+        WHERE current_stage = 'Deleted_Internal'
+    )
+"""
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,8 @@ def erase_contents(registry: ModelRegistry, run_id: str) -> ErasedContents:
         run = find_run(client, run_id)
         if run is None:
             return ErasedContents(0, 0, run_gone=True)
-        files, size = _delete_artifacts(client, str(run.info.artifact_uri))
-        if run.info.lifecycle_stage == "active":
-            for tag in run.data.tags:
-                if tag not in KEPT_TAGS:
-                    client.delete_tag(run_id, tag)
-            client.delete_run(run_id)
+        files, size = delete_artifacts(client.tracking_uri, str(run.info.artifact_uri))
+        delete_run(client, run)
         return ErasedContents(files, size, run_gone=_delete_for_good(client, run_id))
 
 
@@ -100,7 +102,8 @@ def bury_version(registry: ModelRegistry, model_name: str, version: str, epitaph
 def compact(registry: ModelRegistry) -> bool:
     """Rewrite an SQLite store, so that deleted rows are not left in the file's free space.
 
-    False where the store is no SQLite file, or is in use.
+    What it keeps of the tags of deleted versions goes before. False where the store is no SQLite
+    file, or is in use.
     """
     uri = str(registry.client.tracking_uri)
     if not uri.startswith("sqlite"):
@@ -108,36 +111,12 @@ def compact(registry: ModelRegistry) -> bool:
     path = uri.partition(":///")[2].partition("?")[0]
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as store:
+            store.execute(_FORGET_DELETED_VERSIONS)
             store.execute("VACUUM")
             store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error:
         return False
     return True
-
-
-def _delete_artifacts(client: MlflowClient, address: str) -> tuple[int, int]:
-    repository: Any = get_artifact_repository(address, tracking_uri=client.tracking_uri)
-    sizes = [int(item.file_size or 0) for item in _walk(repository, None)]
-    local = local_folder(address)
-    if local is None or local.is_dir():
-        for item in repository.list_artifacts():
-            repository.delete_artifacts(item.path)
-    left = [item.path for item in _walk(repository, None)]
-    if left:
-        raise OSError(f"{len(left)} artifacts could not be deleted, such as {left[0]}")
-    if local is not None:
-        with contextlib.suppress(OSError):
-            local.rmdir()
-            local.parent.rmdir()
-    return len(sizes), sum(sizes)
-
-
-def _walk(repository: Any, path: str | None) -> Iterator[Any]:
-    for item in repository.list_artifacts(path):
-        if item.is_dir:
-            yield from _walk(repository, item.path)
-        else:
-            yield item
 
 
 def _delete_for_good(client: MlflowClient, run_id: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 from sgps.registry._labels import VersionFacts, describe_version
 from sgps.registry._mlflow import MlflowClient, MlflowException
 from sgps.registry._reachability import quick_failure, store_errors
+from sgps.registry._request_runs import find_run
 from sgps.registry._searching import unknown_model
-from sgps.registry._tags import is_own_tag, run_tags, version_tags
-from sgps.registry.contents import StoredVersion, find_run, find_stored
-from sgps.registry.erasing import KEPT_TAGS, Epitaph
+from sgps.registry._tags import KEPT_TAGS, is_own_tag, run_tags, version_tags
+from sgps.registry.contents import StoredVersion, find_stored
+from sgps.registry.erasing import Epitaph
 from sgps.registry.mlflow_registry import ModelRegistry
 from sgps.registry.states import APPROVED_ALIAS, State, StateChange
 

@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sgps.registry._artifact_files import load_classifier
+from sgps.registry._discarding import delete_version, discard_run
 from sgps.registry._experiments import find_experiment, is_server, mark_experiment
 from sgps.registry._labels import DRAFT, VersionFacts, run_parameters, version_description
-from sgps.registry._mlflow import (
-    MlflowClient,
-    Param,
-    RunTag,
-    get_artifact_repository,
-)
-from sgps.registry._numbering import create_version, delete_if_empty
+from sgps.registry._mlflow import MlflowClient, Param, RunTag
+from sgps.registry._numbering import create_version
 from sgps.registry._package_folder import (
     MODEL_FOLDER,
     write_documents,
@@ -33,7 +29,12 @@ from sgps.registry._reachability import (
     quick_failure,
     store_errors,
 )
-from sgps.registry._request_runs import RequestRun, find_request_runs, read_audit_record
+from sgps.registry._request_runs import (
+    RequestRun,
+    find_request_runs,
+    read_audit_record,
+    versions_of_run,
+)
 from sgps.registry._searching import find_version, search_versions, summarise
 from sgps.registry._tags import run_tags, search_tags
 from sgps.registry.addresses import without_password
@@ -105,8 +106,10 @@ class ModelRegistry:
         progress: called with "store_artifacts" once the run is there, and with "create_version"
             once its artifacts are.
 
-        The version appears last, when everything it points to is complete; on any error the run,
-        its artifacts and a model made for it are removed again.
+        The version appears last, when everything it points to is complete; on any error the run
+        and its artifacts are removed again. A model made for it stays, without a version; an
+        unfinished version that came about before the error does too, and is among
+        :meth:`request_runs`.
 
         Raises
         ------
@@ -136,7 +139,8 @@ class ModelRegistry:
                         description=description,
                     )
             except BaseException:
-                self._discard(name, run_id, artifact_uri)
+                if not (unfinished and self._may_have_version(run_id)):
+                    self._discard(run_id)
                 raise
         return RegisteredVersion(
             model_name=name,
@@ -153,13 +157,15 @@ class ModelRegistry:
         ------
         StoreError: the store cannot be written.
         """
-        with store_errors(self._uri):
-            self._client.delete_model_version(registered.model_name, registered.version)
-            artifact_uri = self._client.get_run(registered.run_id).info.artifact_uri
-        self._discard(registered.model_name, registered.run_id, artifact_uri)
+        self.discard_version(registered)
+        self._discard(registered.run_id)
 
-    def request_runs(self, request_id: str | None = None) -> list[RequestRun]:
-        """What came of a request, or of all requests: runs, with their versions where they have.
+    def request_runs(
+        self, request_id: str | None = None, *, deleted: bool = False
+    ) -> list[RequestRun]:
+        """What came of a request, or of all requests: versions, and runs that have none.
+
+        ``deleted``: also runs that MLflow counts as deleted.
 
         Raises
         ------
@@ -167,19 +173,33 @@ class ModelRegistry:
         """
         with store_errors(self._uri):
             place = (self._experiment_id, self.tracking_uri)
-            return find_request_runs(self._client, *place, request_id)
+            return find_request_runs(self._client, *place, request_id, deleted=deleted)
 
-    def discard(self, run: RequestRun) -> None:
-        """Remove a run with its artifacts and its version, if it has one.
+    def discard(self, run: RequestRun) -> bool:
+        """Remove a version, and its run with the artifacts unless another version is of that run.
+
+        Whether all of it went; a run that did not is among :meth:`request_runs` again.
+
+        Raises
+        ------
+        StoreError: the version cannot be deleted.
+        """
+        if run.version is not None:
+            self.discard_version(run.version)
+            with store_errors(self._uri):
+                if versions_of_run(self._client, run.run_id):
+                    return True
+        return self._discard(run.run_id)
+
+    def discard_version(self, version: RegisteredVersion) -> None:
+        """Remove a version with its labels; its run stays.
 
         Raises
         ------
         StoreError: the store cannot be written.
         """
-        if run.version is not None:
-            with store_errors(self._uri):
-                self._client.delete_model_version(run.version.model_name, run.version.version)
-        self._discard(run.model_name, run.run_id, run.artifact_uri)
+        with store_errors(self._uri):
+            delete_version(self._client, version.model_name, version.version)
 
     def audit_record(self, run_id: str) -> dict[str, Any]:
         """The ``audit.json`` among the artifacts of a run.
@@ -263,19 +283,15 @@ class ModelRegistry:
         )
         self._client.set_terminated(run_id)
 
-    def _discard(self, name: str, run_id: str, artifact_uri: str) -> None:
-        """Remove what a failed registration left; each step is tried whatever the others did."""
-        artifacts: Any = get_artifact_repository(artifact_uri, tracking_uri=self._uri)
-        steps: tuple[Callable[[], object], ...] = (
-            lambda: self._client.set_terminated(run_id, status="FAILED"),
-            lambda: artifacts.delete_artifacts(),
-            lambda: self._client.delete_run(run_id),
-            lambda: self._delete_model_if_empty(name),
-        )
-        for step in steps:
-            with contextlib.suppress(Exception):
-                step()
+    def _may_have_version(self, run_id: str) -> bool:
+        """Whether there is a version of a run, as far as the store answers."""
+        with contextlib.suppress(Exception):
+            return bool(versions_of_run(self._client, run_id))
+        return True
 
-    def _delete_model_if_empty(self, name: str) -> None:
-        with self._numbering:
-            delete_if_empty(self._client, name)
+    def _discard(self, run_id: str) -> bool:
+        """Remove what a registration left, as far as that goes; whether all of it went."""
+        with contextlib.suppress(Exception):
+            discard_run(self._client, run_id)
+            return True
+        return False

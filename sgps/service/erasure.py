@@ -273,17 +273,17 @@ class _Erasure:
             bury_version(self._workspace.registry, name, version, epitaph)
 
     def _erase_runs(self, target: ErasureTarget) -> None:
-        """Erase the run of a request, and those that interrupted attempts at it left."""
+        """Erase the run of a request, and what interrupted attempts at it left."""
         registry = self._workspace.registry
-        runs = registry.request_runs(target.request_id)
+        runs = registry.request_runs(target.request_id, deleted=True)
+        for run in runs:
+            if run.version is not None and run.version.model_uri != target.model_uri:
+                registry.discard_version(run.version)
         for run_id in dict.fromkeys(filter(None, (target.run_id, *(run.run_id for run in runs)))):
             erased = erase_contents(registry, run_id)
             self._files += erased.files
             self._size += erased.size
             self._runs_left += not erased.run_gone
-        for run in runs:
-            if run.version is not None and run.run_id != target.run_id:
-                registry.discard(run)
 
     def _compact(self) -> list[str]:
         notes: list[str] = []

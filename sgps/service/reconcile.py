@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -98,8 +98,8 @@ def _sweep_registry(workspace: Workspace) -> tuple[list[str], list[str], list[st
             unknown += map(_describe, found)
             continue
         for run in _superfluous(row, found):
-            workspace.registry.discard(run)
-            swept.append(_describe(run))
+            if workspace.registry.discard(run):
+                swept.append(_describe(run))
         shown += [_describe_done(run) for run in found if _show(run, row, workspace)]
     return swept, unknown, shown
 
@@ -119,12 +119,14 @@ def _show(run: RequestRun, row: OutboxRow, workspace: Workspace) -> bool:
     return True
 
 
-def _superfluous(row: OutboxRow, runs: Iterable[RequestRun]) -> list[RequestRun]:
-    """Runs of an ended request that are not the one its receipt names."""
+def _superfluous(row: OutboxRow, runs: Sequence[RequestRun]) -> list[RequestRun]:
+    """Runs and versions of an ended request that are not those its receipt names."""
     if row.state not in (RequestState.DONE, RequestState.FAILED):
         return []
-    kept = (row.receipt or {}).get("run_id")
-    return [run for run in runs if run.run_id != kept]
+    receipt = row.receipt or {}
+    kept, model_uri = receipt.get("run_id"), receipt.get("model_uri")
+    doubled = any(_describe(run) == model_uri for run in runs)
+    return [run for run in runs if run.run_id != kept or (doubled and _describe(run) != model_uri)]
 
 
 def _sweep_spool(workspace: Workspace) -> list[str]:

@@ -20,6 +20,7 @@ import pytest
 from sgps.datasets.decoding import encode_png
 from sgps.errors import InputError, IntegrityError, StoreError, UnknownNameError
 from sgps.registry import ModelPackage, ModelRegistry, RegisteredVersion
+from sgps.registry.contents import list_versions
 
 BuildPackage = Callable[..., ModelPackage]
 IMAGES = np.random.default_rng(5).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
@@ -177,8 +178,7 @@ def test_a_removed_version_leaves_nothing(
     registered: RegisteredVersion, registry: ModelRegistry, artifact_folder: Path
 ) -> None:
     registry.remove(registered)
-    assert registry.search() == []
-    assert registry._client.search_registered_models() == []
+    assert registry.search() == list_versions(registry) == []
     assert [path for path in artifact_folder.rglob("*") if path.is_file()] == []
     with pytest.raises(UnknownNameError):
         registry.load(registered.model_uri)
@@ -190,6 +190,37 @@ def test_removing_one_version_keeps_the_others(
     registry.remove(registry.register(build_package()))
     assert [found.version for found in registry.search()] == ["1"]
     assert registry.load(registered.model_uri).class_names == ("melanoma", "naevus")
+
+
+def test_the_number_of_a_removed_version_is_not_given_again(
+    registered: RegisteredVersion, registry: ModelRegistry, build_package: BuildPackage
+) -> None:
+    registry.remove(registered)
+    assert registry.register(build_package()).model_uri == "models:/skin-marks/2"
+
+
+def test_removing_the_last_version_spares_one_that_another_process_makes_just_then(
+    registered: RegisteredVersion,
+    registry: ModelRegistry,
+    build_package: BuildPackage,
+    tracking_uri: str,
+    artifact_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = ModelRegistry(tracking_uri, artifact_folder)
+    made: list[RegisteredVersion] = []
+    search = registry.client.search_model_versions
+
+    def search_and_be_overtaken(*args: Any, **kwargs: Any) -> Any:
+        found = search(*args, **kwargs)
+        if not found and not made:
+            made.append(other.register(build_package(request_id="e" * 32)))
+        return found
+
+    monkeypatch.setattr(registry.client, "search_model_versions", search_and_be_overtaken)
+    registry.remove(registered)
+    assert registry.request_runs("0" * 32) == []
+    assert other.describe(made[0].model_uri).run_id == made[0].run_id
 
 
 def test_what_came_of_a_request_is_found_and_discarded(
@@ -207,8 +238,7 @@ def test_what_came_of_a_request_is_found_and_discarded(
     assert [run.request_id[0] for run in registry.request_runs()] == ["0", "e"]
     for run in registry.request_runs():
         registry.discard(run)
-    assert registry.request_runs() == registry.search() == []
-    assert registry.client.search_registered_models() == []
+    assert registry.request_runs() == registry.search() == list_versions(registry) == []
     assert [path for path in artifact_folder.rglob("*") if path.is_file()] == []
 
 
@@ -228,7 +258,6 @@ def test_a_run_without_a_version_is_found_and_discarded(
     del registry._discard
     (run,) = registry.request_runs("e" * 32)
     assert run.version is None
-    assert run.model_name == registered.model_name
     registry.discard(run)
     assert [run.version for run in registry.request_runs()] == [registered]
 

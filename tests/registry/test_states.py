@@ -18,9 +18,9 @@ from sgps.registry._labels import (
     abstention_threshold,
     describe_version,
 )
-from sgps.registry._tags import search_tags
+from sgps.registry._tags import KEPT_TAGS, search_tags
 from sgps.registry.contents import find_stored
-from sgps.registry.erasing import KEPT_TAGS, Epitaph
+from sgps.registry.erasing import Epitaph
 from sgps.registry.labelling import (
     Labels,
     compare_labels,

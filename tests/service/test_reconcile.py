@@ -232,6 +232,75 @@ def test_a_run_that_lost_its_lease_is_swept(
     assert_whole(workspace)
 
 
+def test_the_second_of_two_versions_of_a_run_is_swept(
+    request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
+) -> None:
+    receipt = synthesize_once(request_of_folder, workspace, generator)
+    client = workspace.registry.client
+    kept = client.get_model_version(receipt.model_name, receipt.version)
+    tags = {**kept.tags, "state": "unfinished"}
+    client.create_model_version(kept.name, kept.source, kept.run_id, tags)
+    assert reconcile(workspace, generator).swept == ("models:/skin-marks/2",)
+    load_model(receipt.model_uri, workspace)
+    assert_whole(workspace)
+
+
+def test_a_version_without_a_run_is_swept(
+    die_at: Callable[[str], None], settings: Settings, generator: Synthesizer
+) -> None:
+    die_at("record_in_ledger")
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        (run,) = workspace.registry.request_runs()
+        workspace.registry.client.delete_run(run.run_id)
+        give_up(row, "nobody wants it", workspace)
+        assert reconcile(workspace, generator).swept == ("models:/skin-marks/1",)
+        assert_whole(workspace, 0)
+
+
+def test_a_run_that_cannot_be_swept_is_told_of_when_it_is(
+    die_at: Callable[[str], None], settings: Settings, generator: Synthesizer, tmp_path: Path
+) -> None:
+    die_at("create_version")
+    with open_workspace(settings) as workspace:
+        (row,) = workspace.ledger.outbox.recent()
+        give_up(row, "nobody wants it", workspace)
+        (run,) = workspace.registry.request_runs()
+        (model,) = settings.artifact_folder.glob("*/artifacts/model")
+        aside = model.rename(tmp_path / "aside")
+        model.symlink_to(aside)
+        assert reconcile(workspace, generator).swept == ()
+        model.unlink()
+        aside.rename(model)
+        assert reconcile(workspace, generator).swept == (f"run {run.run_id}",)
+        assert_whole(workspace, 0)
+
+
+def test_a_version_made_before_an_interrupt_is_taken_by_the_next_attempt(
+    request_of_folder: SynthesisRequest,
+    workspace: Workspace,
+    generator: Synthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    client = workspace.registry.client
+    create = client.create_model_version
+
+    def create_and_be_interrupted(*args: object, **kwargs: object) -> None:
+        create(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "create_model_version", create_and_be_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            process(sent.request_id, workspace, generator)
+    (left,) = workspace.registry.request_runs()
+    assert process(sent.request_id, workspace, generator).state is RequestState.DONE
+    (kept,) = workspace.registry.request_runs()
+    assert kept.version == left.version
+    assert_whole(workspace)
+
+
 def test_images_on_another_machine_are_waited_for(
     request_of_folder: SynthesisRequest, workspace: Workspace, generator: Synthesizer
 ) -> None:

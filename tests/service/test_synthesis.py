@@ -51,7 +51,7 @@ def leftovers(workspace: Workspace) -> list[Any]:
     folder = workspace.settings.artifact_folder
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
     return [
-        *runs, *files, *client.search_registered_models(), *client.search_model_versions(),
+        *runs, *files, *client.search_model_versions(),
         *workspace.ledger.entries(), *Spool(workspace.settings.home_folder).request_ids(),
     ]  # fmt: skip
 
