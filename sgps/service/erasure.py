@@ -31,6 +31,7 @@ from sgps.service._erasure_plan import (
     erasure_states,
     find_uploads,
     plan_erasure,
+    recorded_target,
     unfinished_erasures,
 )
 from sgps.service._spool import Spool
@@ -141,9 +142,7 @@ class _Erasure:
         self._progress("begin", "")
         begun = self._begin()
         self._progress("uploads", "")
-        for target in self._plan.targets:
-            self._progress("request", target.request_id)
-            self._fail(target)
+        self._plan = replace(self._plan, targets=tuple(map(self._close, self._plan.targets)))
         self._remove_uploads(self._plan.digests)
         self._progress("flow runs", "")
         settings = self._workspace.settings
@@ -234,10 +233,14 @@ class _Erasure:
             self._progress(step, target.request_id)
             act()
 
-    def _fail(self, target: ErasureTarget) -> None:
-        if target.entry:  # done already
-            return
-        self._workspace.ledger.outbox.fail(target.request_id, "its content was erased")
+    def _close(self, target: ErasureTarget) -> ErasureTarget:
+        """Give a request that is not done up; one that was done meanwhile, with what came of it."""
+        self._progress("request", target.request_id)
+        if target.entry:
+            return target
+        ledger = self._workspace.ledger
+        ledger.outbox.forget_body(target.request_id)
+        return recorded_target(target.request_id, ledger) or target
 
     def _digests(self, target: ErasureTarget) -> set[str]:
         """Pixel digests of the images of a request, as far as its artifacts still tell."""
