@@ -9,7 +9,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
-from sgps.audit import ERASED_REASON, Outbox, OutboxRow, seal_record
+from sgps.audit import ERASED_REASON, Outbox, OutboxRow, RequestState, seal_record
 from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameError, UserError
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
 from sgps.registry.contents import open_contents
@@ -75,7 +75,18 @@ def process_claimed(
 def give_up(row: OutboxRow, reason: str, workspace: Workspace) -> None:
     """Fail a request that is still ours, and remove what was kept of it. Raises StoreError."""
     if workspace.ledger.outbox.fail(row.request_id, reason, attempt=row.attempts):
-        Spool(workspace.settings.home_folder).remove(row.request_id)
+        remove_failed(row.request_id, workspace)
+
+
+def remove_failed(request_id: str, workspace: Workspace) -> None:
+    """Remove the images of a failed request, unless it was accepted again.
+
+    Where somebody is just accepting a request, they are left to the next sweep. Raises StoreError.
+    """
+    spool = Spool(workspace.settings.home_folder)
+    with spool.sweeping() as alone:
+        if alone and workspace.ledger.outbox.get(request_id).state is RequestState.FAILED:
+            spool.remove(request_id)
 
 
 class _Lease:
