@@ -56,6 +56,7 @@ Progress = Callable[[str, str], None]
 
 FORGOTTEN_TERMS = ("image", "person", "weights", "image_hash")
 _LEASE_SECONDS = 10.0
+_LOG_SECONDS = 10.0
 _LONGEST_NAME, _LONGEST_REASON = 120, 1_000
 
 
@@ -294,6 +295,11 @@ class _Erasure:
             notes.append(f"{self._runs_left} emptied runs stay marked as deleted: run mlflow gc")
         if self._plan.targets and not compact(self._workspace.registry):
             notes.append("the MLflow database was not compacted: deleted rows may leave traces")
+        if not self._workspace.ledger.forget_log(_LOG_SECONDS):
+            notes.append(
+                "the ledger's log was in use: it keeps what was deleted until the next erasure, or"
+                " until nobody has the ledger open"
+            )
         return notes
 
 

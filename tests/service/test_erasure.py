@@ -18,6 +18,7 @@ from sgps.audit import Outbox, RequestState
 from sgps.errors import InputError, StoreError, UnknownNameError
 from sgps.registry import labelling
 from sgps.registry.contents import find_stored, list_versions
+from sgps.service import erasure
 from sgps.service.erasure import ErasureSelection, erase, erasure_states, evicted, plan_erasure
 from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.reconcile import reconcile
@@ -319,6 +320,22 @@ def test_a_version_that_is_erased_while_it_becomes_a_draft_stays_erased(
     assert stored.tags["state"] == "erased"
     assert "purpose" not in stored.tags
     assert verify_records(workspace).passed
+
+
+def test_a_log_of_the_ledger_that_stays_in_use_is_told(
+    workspace: Workspace, home: RecordedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_LOG_SECONDS", 0.1)
+    with closing(
+        sqlite3.connect(home.settings.home_folder / "ledger.db", isolation_level=None)
+    ) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM record_keys").fetchone()
+        outcome = erase(ErasureSelection(model_uri=home.third.model_uri), workspace, **WHY)
+    assert any("the ledger's log was in use" in note for note in outcome.notes)
+    again = erase(ErasureSelection(model_uri=home.second.model_uri), workspace, **WHY)
+    assert not any("log" in note for note in again.notes)
+    assert home.third.weights_sha256.encode() not in home.content()
 
 
 def change_ledger(home: RecordedHome, statement: str, *values: str) -> None:
