@@ -81,10 +81,11 @@ def give_up(row: OutboxRow, reason: str, workspace: Workspace) -> None:
 def remove_failed(request_id: str, workspace: Workspace) -> None:
     """Remove the images of a failed request, unless it was accepted again.
 
-    Where somebody is just accepting a request, they are left to the next sweep. Raises StoreError.
+    Where somebody is just accepting a request, or a store cannot be used, they are left to the
+    next sweep.
     """
     spool = Spool(workspace.settings.home_folder)
-    with spool.sweeping() as alone:
+    with contextlib.suppress(StoreError), spool.sweeping() as alone:
         if alone and workspace.ledger.outbox.get(request_id).state is RequestState.FAILED:
             spool.remove(request_id)
 
