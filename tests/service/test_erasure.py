@@ -15,10 +15,11 @@ import pytest
 from recorded_home import SECRET, RecordedHome, copy_home, request_of
 
 from sgps.audit import Outbox, RequestState
-from sgps.errors import InputError, StoreError, UnknownNameError
+from sgps.errors import InputError, IntegrityError, StoreError, UnknownNameError
 from sgps.registry import labelling
 from sgps.registry.contents import find_stored, list_versions
 from sgps.service import erasure
+from sgps.service.classifier_cache import ClassifierCache
 from sgps.service.erasure import ErasureSelection, erase, erasure_states, evicted, plan_erasure
 from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.reconcile import reconcile
@@ -320,6 +321,25 @@ def test_a_version_that_is_erased_while_it_becomes_a_draft_stays_erased(
     assert stored.tags["state"] == "erased"
     assert "purpose" not in stored.tags
     assert verify_records(workspace).passed
+
+
+@pytest.mark.parametrize("step", ["version", "key"])
+def test_a_loaded_classifier_does_not_answer_once_its_erasure_began(
+    workspace: Workspace, home: RecordedHome, step: str
+) -> None:
+    uri, cache = home.third.model_uri, ClassifierCache()
+    cache.load(uri, workspace)
+    refused: list[str] = []
+
+    def ask(now: str, _request: str) -> None:
+        if now == step:
+            with pytest.raises(IntegrityError, match="was erased"):
+                cache.load(uri, workspace)
+            refused.append(now)
+
+    erase(ErasureSelection(model_uri=uri), workspace, **WHY, progress=ask)
+    assert refused == [step]
+    assert len(cache) == 0
 
 
 def test_a_log_of_the_ledger_that_stays_in_use_is_told(
