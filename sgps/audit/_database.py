@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from sgps.errors import StoreError
 from sgps.settings import make_private_folder
 
 BUSY_SECONDS = 10.0
+_LOG_PAUSE_SECONDS = 0.05
 _CONNECT_SECONDS = 5
 _ADVISORY_LOCK = 0x5347_5053  # "SGPS"
 WRITING = {"sgps_writes": True}
@@ -72,17 +75,38 @@ def open_engine(url: URL, *, writable: bool = True, busy_seconds: float = BUSY_S
     return _open_postgresql(url, writable, milliseconds)
 
 
-def forget_log(engine: Engine) -> None:
+def forget_log(engine: Engine, seconds: float = 0.0) -> bool:
     """Empty SQLite's write-ahead log, so that deleted values are not left in it.
 
-    Where somebody is reading it stays until the next time. PostgreSQL keeps deleted rows until a
-    VACUUM, and its log and backups as long as the operator says.
+    False where others were using it for ``seconds``: it stays until the next time. They are waited
+    for without the lock on writing. PostgreSQL keeps deleted rows until a VACUUM, and its log and
+    backups as long as the operator says.
     """
     if engine.dialect.name != "sqlite":
-        return
+        return True
+    deadline = time.monotonic() + seconds
+    while not _truncate_log(engine):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOG_PAUSE_SECONDS)
+    return True
+
+
+def _truncate_log(engine: Engine) -> bool:
     connection = engine.raw_connection()
     try:
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        cursor = connection.cursor()
+        ((patience,),) = cursor.execute("PRAGMA busy_timeout").fetchall()
+        cursor.execute("PRAGMA busy_timeout=0")
+        try:
+            ((busy, _in_log, _moved),) = cursor.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            ).fetchall()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={patience}")
+        return not busy
+    except sqlite3.Error:
+        return False
     finally:
         connection.close()
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from sgps.audit._chain import LedgerEntry, StoredRow
 from sgps.audit._tables import ENTRIES, REQUESTS
-from sgps.errors import UnknownNameError
+from sgps.errors import ConflictError, UnknownNameError
 
 
 class RequestState(StrEnum):
@@ -38,6 +38,7 @@ class RequestState(StrEnum):
 
 
 OPEN_STATES = (RequestState.ACCEPTED, RequestState.RUNNING)
+ERASED_REASON = "its content was erased"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,24 @@ class OutboxRow:
     receipt: dict[str, Any] | None
     created: str
     updated: str
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether its content was erased: it is never worked on again."""
+        return self.key == erased_key(self.request_id)
+
+
+def erased_key(request_id: str) -> str:
+    """The key of a request whose content was erased."""
+    return f"erased:{request_id}"
+
+
+def require_content(row: OutboxRow) -> None:
+    """Raise ConflictError where the content of a request was erased."""
+    if row.is_erased:
+        raise ConflictError(
+            f"request {row.request_id}: {ERASED_REASON}", remedy="send the request again"
+        )
 
 
 def seconds_now(connection: Connection) -> ColumnElement[float]:

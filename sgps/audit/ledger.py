@@ -204,6 +204,22 @@ class Ledger:
         with self._transaction(writes=True, erases=True) as connection:
             return forget(connection, number, names)
 
+    def forget_log(self, seconds: float = BUSY_SECONDS) -> bool:
+        """Empty SQLite's write-ahead log of what was deleted; False where it stayed in use.
+
+        Whatever deletes tries so by itself, but waits for nobody. In PostgreSQL there is none.
+
+        Parameters
+        ----------
+        seconds: how long to wait for those who read or write.
+
+        Raises
+        ------
+        StoreError: the database cannot be used.
+        """
+        with self._store_errors("written"):
+            return forget_log(self._engine, seconds)
+
     @property
     def outbox(self) -> Outbox:
         """The requests that were accepted."""
@@ -279,7 +295,7 @@ class Ledger:
     @contextmanager
     def _transaction(self, *, writes: bool = False, erases: bool = False) -> Iterator[Connection]:
         """One transaction; with ``erases``, what it deleted leaves the write-ahead log too."""
-        try:
+        with self._store_errors("written" if writes else "read"):
             with self._engine.connect() as connection:
                 if writes:
                     connection.execution_options(**WRITING)
@@ -287,8 +303,12 @@ class Ledger:
                     yield connection
             if erases:
                 forget_log(self._engine)
+
+    @contextmanager
+    def _store_errors(self, act: str) -> Iterator[None]:
+        try:
+            yield
         except (SQLAlchemyError, OSError) as error:
-            act = "written" if writes else "read"
             raise StoreError(
                 f"the ledger {self.address} cannot be {act}: {one_line_reason(error, self._url)}",
                 remedy="check that the database is there and that you may write to it",

@@ -16,18 +16,22 @@ from sqlalchemy import ColumnElement, Connection, case, func, insert, or_, selec
 from sgps.audit._chain import LedgerEntry, canonical_json
 from sgps.audit._entries import NAME_LENGTH, TEXT_LENGTH, Terms, append_entry, require_text
 from sgps.audit._requests import (
+    ERASED_REASON,
     OPEN_STATES,
     OutboxRow,
     RequestState,
     entry_of_request,
+    erased_key,
     find_one,
     find_required,
     is_free,
+    require_content,
     seconds_now,
     to_outbox_row,
     utc_now,
 )
 from sgps.audit._tables import REQUESTS
+from sgps.audit.record_keys import erase_key, keep_key
 from sgps.errors import ConflictError, QueueFullError
 
 __all__ = ["Outbox", "OutboxRow", "RequestState", "Transaction"]
@@ -186,7 +190,7 @@ class Outbox:
         return self._close(request_id, RequestState.ACCEPTED, error, attempt, crashes=crashes)
 
     def fail(self, request_id: str, error: str, *, attempt: int | None = None) -> bool:
-        """Give a request that is not done up, for good; False where it is not ours.
+        """Give a request that is not done up, with its key, for good; False where it is not ours.
 
         With ``attempt``, only the request that this claim still holds.
 
@@ -197,8 +201,14 @@ class Outbox:
         return self._close(request_id, RequestState.FAILED, error, attempt)
 
     def reopen(self, request_id: str) -> bool:
-        """Accept a failed request again; False where it did not fail. Raises StoreError."""
+        """Accept a failed request again; False where it did not fail, or its content was erased.
+
+        Raises
+        ------
+        StoreError: the database cannot be written.
+        """
         failed = _held(request_id, (RequestState.FAILED,), None)
+        failed &= REQUESTS.c.key != erased_key(request_id)
         with self._transaction(writes=True) as connection:
             return _change(connection, failed, state=RequestState.ACCEPTED, error="", crashes=0)
 
@@ -210,15 +220,22 @@ class Outbox:
         subject: str,
         record: Mapping[str, Any],
         terms: Terms | None = None,
+        *,
+        key: bytes | None = None,
     ) -> LedgerEntry:
         """Append the entry and mark the request done, both or neither.
 
         A request that is done already keeps the entry it has, which is returned. One whose lease
         lapsed, or that was given up in the meantime, is done all the same: its work is there.
 
+        Parameters
+        ----------
+        key: of the record; kept with the entry, whatever became of it since it was made.
+
         Raises
         ------
         UnknownNameError: there is no such request.
+        ConflictError: its content was erased before it was done.
         InputError: the record or the receipt has no JSON form.
         StoreError: the database cannot be written; then nothing was.
         """
@@ -226,7 +243,10 @@ class Outbox:
             row = find_required(connection, request_id)
             if row.state == RequestState.DONE:
                 return entry_of_request(connection, request_id)
+            require_content(row)
             entry = append_entry(connection, kind, subject, record, terms or {})
+            if key is not None:
+                keep_key(connection, request_id, key)
             _change(
                 connection,
                 REQUESTS.c.request_id == request_id,
@@ -241,8 +261,8 @@ class Outbox:
     def forget_body(self, request_id: str) -> None:
         """Empty a request whose content was erased: body, key, digest, error, what it made.
 
-        Of the receipt the names of request, model and version stay, and empty values in place of
-        the rest. Raises StoreError.
+        One that is not done has failed from now on, for good. Of the receipt the names of request,
+        model and version stay, and empty values in place of the rest. Raises StoreError.
         """
         with self._transaction(writes=True, erases=True) as connection:
             row = find_one(connection, REQUESTS.c.request_id == request_id)
@@ -252,13 +272,16 @@ class Outbox:
                 name: value if name in _KEPT_OF_RECEIPT else type(value)()
                 for name, value in (row.receipt or {}).items()
             }
+            done = row.state is RequestState.DONE
             _change(
                 connection,
                 REQUESTS.c.request_id == request_id,
+                state=RequestState.DONE if done else RequestState.FAILED,
+                leased_until=0.0,
                 body="{}",
-                key=f"erased:{request_id}",
+                key=erased_key(request_id),
                 body_digest="",
-                error="",
+                error="" if done else ERASED_REASON,
                 receipt=canonical_json(kept) if row.receipt is not None else None,
             )
 
@@ -273,8 +296,13 @@ class Outbox:
         states = _NOT_DONE if attempt is None else (RequestState.RUNNING,)
         ours = _held(request_id, states, attempt)
         reason = error.replace("\x00", "").encode("utf-8", "replace").decode()[:_ERROR_LENGTH]
-        with self._transaction(writes=True) as connection:
-            return _change(connection, ours, state=state, leased_until=0.0, error=reason, **changes)
+        gives_up = state is RequestState.FAILED
+        with self._transaction(writes=True, erases=gives_up) as connection:
+            values = {"state": state, "leased_until": 0.0, "error": reason, **changes}
+            changed = _change(connection, ours, **values)
+            if changed and gives_up:
+                erase_key(connection, request_id)
+            return changed
 
 
 def _require_same_content(found: OutboxRow, key: str, body_digest: str) -> None:

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from sgps.audit._chain import canonical_json
 from sgps.audit._entries import NAME_LENGTH, require_text
-from sgps.audit._tables import RECORD_KEYS
+from sgps.audit._requests import find_one, require_content
+from sgps.audit._tables import RECORD_KEYS, REQUESTS
 
 KEY_BYTES = 32
 SEALED_SECTIONS = ("inputs", "outputs")
@@ -40,15 +41,16 @@ class RecordKeys:
         Raises
         ------
         InputError: the id has not 1 to 64 characters.
+        ConflictError: it is that of a request whose content was erased.
         StoreError: the database cannot be written.
         """
         require_text("id of a record", record_id, NAME_LENGTH)
         with self._transaction(writes=True) as connection:
-            found = _read(connection, record_id)
-            if found is not None:
-                return found
-            key = secrets.token_bytes(KEY_BYTES)
-            connection.execute(insert(RECORD_KEYS).values(record_id=record_id, key=key.hex()))
+            row = find_one(connection, REQUESTS.c.request_id == record_id)
+            if row is not None:
+                require_content(row)
+            key = _read(connection, record_id) or secrets.token_bytes(KEY_BYTES)
+            keep_key(connection, record_id, key)
         return key
 
     def get(self, record_id: str) -> bytes | None:
@@ -72,10 +74,21 @@ class RecordKeys:
         StoreError: the database cannot be written.
         """
         with self._transaction(writes=True, erases=True) as connection:
-            erased = connection.execute(
-                delete(RECORD_KEYS).where(RECORD_KEYS.c.record_id == record_id)
-            )
-            return bool(erased.rowcount)
+            return erase_key(connection, record_id)
+
+
+def keep_key(connection: Connection, record_id: str, key: bytes) -> None:
+    """Let ``key`` be that of the record, in the transaction of ``connection``."""
+    if _read(connection, record_id) == key:
+        return
+    erase_key(connection, record_id)
+    connection.execute(insert(RECORD_KEYS).values(record_id=record_id, key=key.hex()))
+
+
+def erase_key(connection: Connection, record_id: str) -> bool:
+    """Erase the key in the transaction of ``connection``; False where there is none."""
+    erased = connection.execute(delete(RECORD_KEYS).where(RECORD_KEYS.c.record_id == record_id))
+    return bool(erased.rowcount)
 
 
 def seal_digest(key: bytes, digest: str) -> str:

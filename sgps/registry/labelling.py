@@ -21,7 +21,8 @@ from sgps.registry.states import APPROVED_ALIAS, State, StateChange
 STATE_TAG = "state"
 _NOTE_TAG = "mlflow.note.content"
 _DESCRIPTION = "description"
-_DELETED_RUN = "INVALID_PARAMETER_VALUE"
+_RUN_IS_GONE = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+"""Of a run that counts as deleted, and of one that is deleted for good."""
 _LONGEST_SHOWN = 80
 
 
@@ -215,7 +216,7 @@ def _write(client: MlflowClient, stored: StoredVersion, difference: LabelDiffere
             else:
                 client.set_tag(stored.run_id, name, value)
         except MlflowException as error:
-            if error.error_code != _DELETED_RUN:
+            if error.error_code not in _RUN_IS_GONE:
                 raise
     elif name == _DESCRIPTION:
         client.update_model_version(*version, value)

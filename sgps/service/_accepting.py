@@ -20,7 +20,7 @@ _CONTENT_KEY, _CALLERS_KEY = "content", "caller"
 def accept(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bool]:
     """Keep a request until it is done; its row, and whether it is a new one.
 
-    One that failed before is accepted anew.
+    One that failed before is accepted anew; one that was erased just now is a new one.
 
     Raises
     ------
@@ -29,6 +29,13 @@ def accept(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bo
     QueueFullError: too many requests wait.
     StoreError: ledger or spool cannot be written; then nothing was accepted.
     """
+    while True:
+        row, created = _accept_once(spooled, workspace)
+        if not row.is_erased:
+            return row, created
+
+
+def _accept_once(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bool]:
     outbox = workspace.ledger.outbox
     key = _outbox_key(spooled)
     found = outbox.find_key(key)
@@ -51,6 +58,8 @@ def accept(spooled: SpooledRequest, workspace: Workspace) -> tuple[OutboxRow, bo
                 spool.adopt(spooled.request_id, row.request_id)
                 outbox.reopen(row.request_id)
                 row = outbox.get(row.request_id)
+                if row.is_erased:
+                    spool.remove(row.request_id)
         except ConflictError as error:
             spool.remove(spooled.request_id)
             raise _conflict(spooled, error) from error

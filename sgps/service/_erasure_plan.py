@@ -120,11 +120,11 @@ def plan_erasure(selection: ErasureSelection, workspace: Workspace) -> ErasurePl
     digest, look = _image(selection, workspace)
     begun = unfinished_erasures(ledger)
     targets = {target.request_id: target for entry in begun for target in _targets_of(entry)}
-    done = {name for name, state in erasure_states(ledger).items() if state.done}
+    states = erasure_states(ledger)
     entries = _entries(selection, digest, ledger)
     for entry in entries:
         found = _target(entry)
-        if found.request_id not in done:
+        if not _is_erased(states.get(found.request_id), ledger):
             targets.setdefault(found.request_id, found)
     home = workspace.settings.home_folder
     for request_id in spooled_requests(digest, selection.person or "", home):
@@ -167,6 +167,17 @@ def erasure_states(ledger: Ledger) -> dict[str, ErasureState]:
         for entry in ledger.entries(ERASURE_KIND)
         for request_id in entry.record.get("requests", ())
     }
+
+
+def recorded_target(request_id: str, ledger: Ledger) -> ErasureTarget | None:
+    """What came of a request that is done; None where nothing did. Raises StoreError."""
+    try:
+        receipt = ledger.outbox.get(request_id).receipt or {}
+    except UnknownNameError:
+        return None
+    entries = ledger.entries(LEDGER_KIND, str(receipt.get("model_uri")))
+    targets = map(_target, reversed(entries))
+    return next((target for target in targets if target.request_id == request_id), None)
 
 
 def unfinished_erasures(ledger: Ledger) -> list[LedgerEntry]:
@@ -266,6 +277,11 @@ def _target(entry: LedgerEntry) -> ErasureTarget:
         entry=entry.number,
         images=sum(len(item["images"]) for item in audit["inputs"]["classes"]),
     )
+
+
+def _is_erased(state: ErasureState | None, ledger: Ledger) -> bool:
+    """Whether an erasure came to its end and left no key, such as that of who finished later."""
+    return state is not None and state.done and ledger.record_keys.get(state.request_id) is None
 
 
 def _targets_of(begun: LedgerEntry) -> list[ErasureTarget]:

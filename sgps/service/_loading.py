@@ -68,6 +68,8 @@ def check_loaded(
     if recorded is not None:
         recorded.require_match(classifier, workspace.ledger)
         state = recorded_state(version, recorded, workspace.ledger).state
+        if state is State.ERASED:
+            raise recorded.erased_error()
     if model_uri.endswith(f"@{APPROVED_ALIAS}") and state is not State.APPROVED:
         raise IntegrityError(
             f"{model_uri} stands for version {version.version}, which is"

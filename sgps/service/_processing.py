@@ -9,7 +9,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
-from sgps.audit import Outbox, OutboxRow, seal_record
+from sgps.audit import ERASED_REASON, Outbox, OutboxRow, RequestState, seal_record
 from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameError, UserError
 from sgps.registry import ModelPackage, RegisteredVersion, RequestRun
 from sgps.registry.contents import open_contents
@@ -17,9 +17,11 @@ from sgps.registry.finishing import finish_version
 from sgps.service._content import GeneratorDigests
 from sgps.service._file_digests import seal_files
 from sgps.service._spool import Spool, SpooledRequest
+from sgps.service._tombstones import erasure_entries
 from sgps.service.generator_documents import read_documents
 from sgps.service.known_images import findings_in_short
 from sgps.service.provenance import FlowIdentity, RequestIdentity
+from sgps.service.review import repair_labels
 from sgps.service.synthesis import (
     LEDGER_KIND,
     StepClock,
@@ -73,8 +75,19 @@ def process_claimed(
 def give_up(row: OutboxRow, reason: str, workspace: Workspace) -> None:
     """Fail a request that is still ours, and remove what was kept of it. Raises StoreError."""
     if workspace.ledger.outbox.fail(row.request_id, reason, attempt=row.attempts):
-        workspace.ledger.record_keys.erase(row.request_id)
-        Spool(workspace.settings.home_folder).remove(row.request_id)
+        remove_failed(row.request_id, workspace)
+
+
+def remove_failed(request_id: str, workspace: Workspace) -> None:
+    """Remove the images of a failed request, unless it was accepted again.
+
+    Where somebody is just accepting a request, or a store cannot be used, they are left to the
+    next sweep.
+    """
+    spool = Spool(workspace.settings.home_folder)
+    with contextlib.suppress(StoreError), spool.sweeping() as alone:
+        if alone and workspace.ledger.outbox.get(request_id).state is RequestState.FAILED:
+            spool.remove(request_id)
 
 
 class _Lease:
@@ -135,6 +148,8 @@ class _Work:
         clock.announce("done")
 
     def _read(self) -> SpooledRequest:
+        if self._row.is_erased:
+            raise RequestError(ERASED_REASON)
         owner = self._row.body.get("spool")
         if owner != self._spool.owner and not self._spool.holds(self._row.request_id):
             raise StoreError(
@@ -222,13 +237,13 @@ class _Work:
             seconds=round(self._clock.elapsed + sum(spooled.seconds.values()), 6),
             warnings=findings_in_short(spooled.support.checks),
         )
-        key = ledger.record_keys.create(package.request_id)
-        record = {
-            "registered": asdict(registered),
-            "audit": seal_record(audit, key),
-            "files": self._seal_files(registered, key),
-        }
         try:
+            key = ledger.record_keys.create(package.request_id)
+            record = {
+                "registered": asdict(registered),
+                "audit": seal_record(audit, key),
+                "files": self._seal_files(registered, key),
+            }
             entry = ledger.outbox.finish(
                 package.request_id,
                 receipt.to_dict(),
@@ -236,6 +251,7 @@ class _Work:
                 registered.model_uri,
                 record,
                 ledger_terms(package, registered),
+                key=key,
             )
         except StoreError:
             raise
@@ -251,6 +267,8 @@ class _Work:
         """Let the version be found; where that fails, reconciling does it."""
         with contextlib.suppress(StoreError, UnknownNameError):
             finish_version(self._workspace.registry, registered, package, audit)
+            if erasure_entries(package.request_id, self._workspace.ledger):
+                repair_labels(registered.model_uri, self._workspace)
 
     def _seal_files(self, registered: RegisteredVersion, key: bytes) -> dict[str, str]:
         with open_contents(self._workspace.registry, registered.run_id) as folder:

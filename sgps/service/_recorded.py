@@ -9,6 +9,7 @@ from typing import Any
 from sgps.audit import Ledger, LedgerEntry, seal_digest
 from sgps.errors import IntegrityError
 from sgps.registry import VersionSummary
+from sgps.service._tombstones import erasure_entries
 from sgps.service.synthesis import LEDGER_KIND
 from sgps.synthesizer.classifier import SynthesizedClassifier
 
@@ -44,8 +45,10 @@ class RecordedVersion:
         return f"weights{_SEALED}" in self.outputs
 
     def is_erased(self, ledger: Ledger) -> bool:
-        """Whether the key of the record is gone. Raises StoreError."""
-        return self.sealed and ledger.record_keys.get(self.request_id) is None
+        """Whether the key of the record is gone, or its erasure was begun. Raises StoreError."""
+        if self.sealed and ledger.record_keys.get(self.request_id) is None:
+            return True
+        return bool(erasure_entries(self.request_id, ledger))
 
     def weights_digest(self) -> dict[str, str]:
         """The digest of the weights, plain or sealed as it was recorded."""
@@ -80,7 +83,7 @@ class RecordedVersion:
                 )
 
     def erased_error(self) -> IntegrityError:
-        """The error for a version whose key is gone."""
+        """The error for a version that is erased, or about to be."""
         return IntegrityError(
             f"{self.model_uri} was erased", remedy="do not use any copy of it that is left"
         )

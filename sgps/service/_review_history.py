@@ -39,10 +39,10 @@ def recorded_state(
     entries = ledger.entries(REVIEW_KIND, version.model_uri)
     history = history_of(entry for entry in entries if entry.record["run_id"] == version.run_id)
     state = history[-1].state if history else State.DRAFT
-    if recorded is not None and (recorded.is_erased(ledger) or not recorded.sealed):
+    if recorded is not None and recorded.is_erased(ledger):
         erasures = erasure_entries(recorded.request_id, ledger)
         history = (*history, *(_erasure(entry, state) for entry in erasures[-1:]))
-        state = State.ERASED if erasures or recorded.sealed else state
+        state = State.ERASED
     return ReviewState(version.model_uri, state, history)
 
 

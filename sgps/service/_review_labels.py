@@ -7,6 +7,7 @@ from sgps.errors import UnknownNameError
 from sgps.registry import VersionSummary
 from sgps.registry.labelling import Labels, label_version, point_approved_alias, tombstone_labels
 from sgps.registry.states import State
+from sgps.service._erasure_plan import ERASURE_KIND
 from sgps.service._recorded import RecordedVersion, find_recorded
 from sgps.service._review_history import (
     REVIEW_KIND,
@@ -32,12 +33,12 @@ def follow_ledger(
     ledger = workspace.ledger
     changes: list[str] = []
     for _ in range(_ATTEMPTS):
-        before = _newest_review(version.model_name, ledger)
+        before = _newest_change(version.model_name, ledger)
         labels = _labels(version, recorded, workspace)
         changes += label_version(workspace.registry, version.model_name, version.version, labels)
         approved = _approved_version(version.model_name, workspace)
         changes += point_approved_alias(workspace.registry, version.model_name, approved)
-        if _newest_review(version.model_name, ledger) == before:
+        if _newest_change(version.model_name, ledger) == before:
             break
     return tuple(changes)
 
@@ -56,9 +57,12 @@ def _labels(version: VersionSummary, recorded: RecordedVersion, workspace: Works
     return expected_labels(registry, entry, documents, review.state, review.history)
 
 
-def _newest_review(model_name: str, ledger: Ledger) -> int:
-    entries = ledger.entries(REVIEW_KIND)
-    return max((one.number for one in entries if is_about_model(one, model_name)), default=0)
+def _newest_change(model_name: str, ledger: Ledger) -> int:
+    """Number of the newest entry that may change what the model's versions show."""
+    reviews = ledger.entries(REVIEW_KIND)
+    numbers = [one.number for one in reviews if is_about_model(one, model_name)]
+    numbers += [one.number for one in ledger.entries(ERASURE_KIND, limit=1)]
+    return max(numbers, default=0)
 
 
 def _approved_version(model_name: str, workspace: Workspace) -> str | None:

@@ -160,14 +160,14 @@ def require_unaltered(
 
     Raises
     ------
-    IntegrityError: they are not, with what differs; or the version was erased.
+    IntegrityError: they are not, with what differs; or the version is erased, or about to be.
     ConflictError: something differs, and somebody took a step of its review since ``reviews``.
     StoreError: ledger or registry cannot be read.
     """
     ledger, registry = workspace.ledger, workspace.registry
-    key = ledger.record_keys.get(recorded.request_id)
-    if recorded.sealed and key is None:
+    if recorded.is_erased(ledger):
         raise recorded.erased_error()
+    key = ledger.record_keys.get(recorded.request_id)
     entry = ledger.get(recorded.entry)
     history = history_of(one for one in reviews if one.record["run_id"] == version.run_id)
     checked = check_contents(registry, entry, key)
@@ -178,6 +178,8 @@ def require_unaltered(
         if APPROVED_ALIAS in stored.aliases and (not history or history[-1].state != "approved"):
             alias = f"alias {APPROVED_ALIAS}"
             findings.append(finding_about(entry, "wrong state", alias, "none here", "this version"))
+    if findings and recorded.is_erased(ledger):
+        raise recorded.erased_error()
     if findings and len(ledger.entries(REVIEW_KIND, version.model_uri)) != len(reviews):
         raise ConflictError(
             f"{version.model_uri}: somebody else was quicker",

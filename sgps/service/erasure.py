@@ -31,6 +31,7 @@ from sgps.service._erasure_plan import (
     erasure_states,
     find_uploads,
     plan_erasure,
+    recorded_target,
     unfinished_erasures,
 )
 from sgps.service._spool import Spool
@@ -55,6 +56,7 @@ Progress = Callable[[str, str], None]
 
 FORGOTTEN_TERMS = ("image", "person", "weights", "image_hash")
 _LEASE_SECONDS = 10.0
+_LOG_SECONDS = 10.0
 _LONGEST_NAME, _LONGEST_REASON = 120, 1_000
 
 
@@ -141,9 +143,7 @@ class _Erasure:
         self._progress("begin", "")
         begun = self._begin()
         self._progress("uploads", "")
-        for target in self._plan.targets:
-            self._progress("request", target.request_id)
-            self._fail(target)
+        self._plan = replace(self._plan, targets=tuple(map(self._close, self._plan.targets)))
         self._remove_uploads(self._plan.digests)
         self._progress("flow runs", "")
         settings = self._workspace.settings
@@ -234,10 +234,14 @@ class _Erasure:
             self._progress(step, target.request_id)
             act()
 
-    def _fail(self, target: ErasureTarget) -> None:
-        if target.entry:  # done already
-            return
-        self._workspace.ledger.outbox.fail(target.request_id, "its content was erased")
+    def _close(self, target: ErasureTarget) -> ErasureTarget:
+        """Give a request that is not done up; one that was done meanwhile, with what came of it."""
+        self._progress("request", target.request_id)
+        if target.entry:
+            return target
+        ledger = self._workspace.ledger
+        ledger.outbox.forget_body(target.request_id)
+        return recorded_target(target.request_id, ledger) or target
 
     def _digests(self, target: ErasureTarget) -> set[str]:
         """Pixel digests of the images of a request, as far as its artifacts still tell."""
@@ -291,6 +295,11 @@ class _Erasure:
             notes.append(f"{self._runs_left} emptied runs stay marked as deleted: run mlflow gc")
         if self._plan.targets and not compact(self._workspace.registry):
             notes.append("the MLflow database was not compacted: deleted rows may leave traces")
+        if not self._workspace.ledger.forget_log(_LOG_SECONDS):
+            notes.append(
+                "the ledger's log was in use: it keeps what was deleted until the next erasure, or"
+                " until nobody has the ledger open"
+            )
         return notes
 
 

@@ -142,9 +142,11 @@ def repair_labels(model_uri: str, workspace: Workspace) -> tuple[str, ...]:
     version = workspace.registry.describe(model_uri, unfinished=True)
     ledger = workspace.ledger
     recorded = _require_known(version, ledger)
-    if recorded_state(version, recorded, ledger).state is not State.ERASED:
+    if not recorded.is_erased(ledger):
         entry, key = ledger.get(recorded.entry), ledger.record_keys.get(recorded.request_id)
-        require_contents(check_contents(workspace.registry, entry, key), version.model_uri)
+        checked = check_contents(workspace.registry, entry, key)
+        if checked.findings and not recorded.is_erased(ledger):
+            require_contents(checked, version.model_uri)
     return follow_ledger(version, recorded, workspace)
 
 

@@ -49,8 +49,9 @@ def refuse(
     remedy: str = "",
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """The answer to a request that is turned away."""
-    error = {"what": what, "expected": expected, "remedy": remedy}
+    """The answer to a request that is turned away; lone surrogates in it become "?"."""
+    told = {"what": what, "expected": expected, "remedy": remedy}
+    error = {name: text.encode("utf-8", "replace").decode() for name, text in told.items()}
     return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 

@@ -247,6 +247,52 @@ def test_forgetting_leaves_nothing_of_the_content(ledger: Ledger) -> None:
     assert ledger.verify().passed
 
 
+@pytest.mark.parametrize("state", ["accepted", "running", "failed"])
+def test_an_erased_request_is_never_worked_on_again(ledger: Ledger, state: str) -> None:
+    outbox = ledger.outbox
+    accept(outbox)
+    if state == "running":
+        outbox.claim("1", -1.0)
+    if state == "failed":
+        outbox.fail("1", "no")
+    ledger.record_keys.create("1")
+    outbox.forget_body("1")
+    row = outbox.get("1")
+    assert (row.state, row.is_erased) == (RequestState.FAILED, True)
+    assert row.error == "its content was erased"
+    assert outbox.waiting() == []
+    assert not outbox.reopen("1")
+    assert outbox.claim("1", 60) is None
+    ledger.record_keys.erase("1")
+    with pytest.raises(ConflictError, match="request 1: its content was erased"):
+        outbox.finish("1", {}, "synthesize", "models:/demo/1", {}, key=b"k" * 32)
+    with pytest.raises(ConflictError, match="its content was erased"):
+        ledger.record_keys.create("1")
+    assert ledger.entries() == []
+    assert ledger.record_keys.get("1") is None
+    assert accept(outbox, "2", key="key 1")[1]
+
+
+def test_a_request_that_was_done_before_it_was_erased_keeps_its_entry(ledger: Ledger) -> None:
+    accept(ledger.outbox)
+    entry = finish(ledger.outbox)
+    ledger.outbox.forget_body("1")
+    assert ledger.outbox.finish("1", {}, "s", "late", {}, key=b"k" * 32) == entry
+    assert ledger.record_keys.get("1") is None
+
+
+def test_a_request_is_given_up_with_its_key(ledger: Ledger) -> None:
+    accept(ledger.outbox)
+    late = ledger.record_keys.create("1")
+    assert ledger.outbox.fail("1", "no")
+    assert ledger.record_keys.get("1") is None
+    assert ledger.record_keys.create("1") != late
+    ledger.outbox.finish("1", {}, "synthesize", "models:/demo/1", {}, key=late)
+    assert ledger.record_keys.get("1") == late
+    assert not ledger.outbox.fail("1", "too late")
+    assert ledger.record_keys.get("1") == late
+
+
 _WORKER = """
 import sys, time
 from sgps.audit import Ledger, outbox

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +210,34 @@ def test_an_erased_key_is_in_no_file_of_sqlite_any_more(tmp_path: Path) -> None:
         assert key not in stored()
         ledger.forget_terms(1, ["image"])
         assert b"plain-digest-of-an-image" not in stored()
+
+
+def test_who_reads_holds_up_neither_an_erasure_nor_another_writer(tmp_path: Path) -> None:
+    def stored() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.glob("ledger.db*"))
+
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with (
+        Ledger.open(url, busy_seconds=60.0) as ledger,
+        Ledger.open(url, busy_seconds=1.0) as other,
+        closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as reader,
+    ):
+        key = ledger.record_keys.create("one").hex().encode()
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM record_keys").fetchone() == (1,)
+        started = time.monotonic()
+        assert ledger.record_keys.erase("one")
+        with ThreadPoolExecutor(1) as pool:
+            emptied = pool.submit(ledger.forget_log, 0.5)
+            while not emptied.done():
+                other.append("s", "one", {})
+        assert not emptied.result()
+        assert time.monotonic() - started < 20
+        assert key in stored()
+        reader.execute("COMMIT")
+        assert ledger.forget_log()
+        assert key not in stored()
+
+
+def test_a_log_that_nobody_uses_is_emptied(ledger: Ledger) -> None:
+    assert ledger.forget_log(0.0)

@@ -9,15 +9,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recorded_home import SECRET, RecordedHome, copy_home, request_of
 
-from sgps.audit import RequestState
-from sgps.errors import InputError, StoreError, UnknownNameError
+from sgps.audit import Outbox, RequestState
+from sgps.errors import InputError, IntegrityError, StoreError, UnknownNameError
+from sgps.registry import labelling
 from sgps.registry.contents import find_stored, list_versions
+from sgps.service import erasure
+from sgps.service.classifier_cache import ClassifierCache
 from sgps.service.erasure import ErasureSelection, erase, erasure_states, evicted, plan_erasure
-from sgps.service.exactly_once import submit
+from sgps.service.exactly_once import Submission, process, status, submit
 from sgps.service.reconcile import reconcile
 from sgps.service.verification import verify_records
 from sgps.service.workspace import Workspace, open_workspace
@@ -207,6 +211,185 @@ def test_a_request_that_is_being_worked_on_is_left_alone(
         erase(ErasureSelection(image=home.digest("wart-1")), workspace, **WHY)
     assert workspace.ledger.entries("erasure") == []
     assert verify_records(workspace).passed
+
+
+@pytest.mark.parametrize("step", ["flow runs", "spool", "outbox", "key"])
+def test_a_request_sent_again_beside_its_erasure_is_another_one(
+    workspace: Workspace, home: RecordedHome, generator: Synthesizer, step: str
+) -> None:
+    request = request_of(home.images, "Waits", ("wart", "naevus"))
+    sent = submit(request, workspace, generator)
+    again: list[Submission] = []
+
+    def send_again(now: str, request_id: str) -> None:
+        if now == step and request_id in ("", sent.request_id):
+            again.append(submit(request, workspace, generator))
+
+    erase(ErasureSelection(image=home.digest("wart-1")), workspace, **WHY, progress=send_again)
+    (other,) = again
+    assert other.created
+    assert other.request_id != sent.request_id
+    assert workspace.ledger.outbox.get(sent.request_id).state is RequestState.FAILED
+    assert workspace.ledger.outbox.counts()["accepted"] == 1
+    assert process(other.request_id, workspace, generator).state is RequestState.DONE
+    assert verify_records(workspace).passed
+
+
+def test_a_failed_request_that_is_erased_while_it_is_sent_again_is_another_one(
+    workspace: Workspace,
+    home: RecordedHome,
+    generator: Synthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = request_of(home.images, "Waits", ("wart", "naevus"))
+    sent = submit(request, workspace, generator)
+    workspace.ledger.outbox.fail(sent.request_id, "no")
+    reopen = Outbox.reopen
+
+    def reopen_too_late(outbox: Outbox, request_id: str) -> bool:
+        outbox.forget_body(request_id)
+        return reopen(outbox, request_id)
+
+    monkeypatch.setattr(Outbox, "reopen", reopen_too_late)
+    again = submit(request, workspace, generator)
+    assert again.created
+    assert again.request_id != sent.request_id
+    spool = home.settings.home_folder / "spool"
+    assert [path.name for path in spool.iterdir() if path.is_dir()] == [again.request_id]
+    assert process(again.request_id, workspace, generator).state is RequestState.DONE
+
+
+@pytest.mark.parametrize("step", ["register_model", "record_in_ledger"])
+def test_who_comes_too_late_does_not_bring_an_erased_request_back(
+    workspace: Workspace, home: RecordedHome, generator: Synthesizer, step: str
+) -> None:
+    sent = submit(request_of(home.images, "Late", ("wart", "naevus")), workspace, generator)
+    ledger = workspace.ledger
+
+    def oversleep(now: str) -> None:
+        if now == step:
+            ledger.outbox.release(sent.request_id, "")
+            erase(ErasureSelection(image=home.digest("wart-1")), workspace, **WHY)
+
+    ended = process(sent.request_id, workspace, generator, progress=oversleep)
+    assert (ended.state, ended.error) == (RequestState.FAILED, "its content was erased")
+    assert ledger.record_keys.get(sent.request_id) is None
+    assert len(ledger.entries("synthesize")) == len(list_versions(workspace.registry)) == 3
+    assert workspace.registry.request_runs(sent.request_id) == []
+    assert verify_records(workspace).passed
+
+
+def test_a_request_that_is_done_while_its_erasure_begins_is_erased_whole(
+    workspace: Workspace, home: RecordedHome, generator: Synthesizer
+) -> None:
+    sent = submit(request_of(home.images, "Quick", ("wart", "naevus")), workspace, generator)
+
+    def be_quicker(now: str, _request: str) -> None:
+        if now == "uploads" and status(sent.request_id, workspace).receipt is None:
+            workspace.ledger.outbox.release(sent.request_id, "")
+            process(sent.request_id, workspace, generator)
+
+    digest = home.digest("wart-1")
+    outcome = erase(ErasureSelection(image=digest), workspace, **WHY, progress=be_quicker)
+    assert outcome.erased == (home.third.model_uri, "models:/quick/1")
+    assert workspace.ledger.record_keys.get(sent.request_id) is None
+    assert digest[:12].encode() not in home.content()
+    report = verify_records(workspace)
+    assert report.findings == ()
+    assert report.erased == outcome.erased
+
+
+def test_a_version_that_is_erased_while_it_becomes_a_draft_stays_erased(
+    workspace: Workspace,
+    home: RecordedHome,
+    generator: Synthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = submit(request_of(home.images, "Quick", ("wart", "naevus")), workspace, generator)
+    write = labelling._write
+
+    def write_after_an_eraser(*args: Any) -> None:
+        monkeypatch.setattr(labelling, "_write", write)
+        erase(ErasureSelection(model_uri="models:/quick/1"), workspace, **WHY)
+        write(*args)
+
+    monkeypatch.setattr(labelling, "_write", write_after_an_eraser)
+    assert process(sent.request_id, workspace, generator).state is RequestState.DONE
+    assert evicted(sent.request_id, workspace.ledger)
+    stored = find_stored(workspace.registry, "quick", "1")
+    assert stored is not None
+    assert stored.tags["state"] == "erased"
+    assert "purpose" not in stored.tags
+    assert verify_records(workspace).passed
+
+
+@pytest.mark.parametrize("step", ["version", "key"])
+def test_a_loaded_classifier_does_not_answer_once_its_erasure_began(
+    workspace: Workspace, home: RecordedHome, step: str
+) -> None:
+    uri, cache = home.third.model_uri, ClassifierCache()
+    cache.load(uri, workspace)
+    refused: list[str] = []
+
+    def ask(now: str, _request: str) -> None:
+        if now == step:
+            with pytest.raises(IntegrityError, match="was erased"):
+                cache.load(uri, workspace)
+            refused.append(now)
+
+    erase(ErasureSelection(model_uri=uri), workspace, **WHY, progress=ask)
+    assert refused == [step]
+    assert len(cache) == 0
+
+
+def test_a_log_of_the_ledger_that_stays_in_use_is_told(
+    workspace: Workspace, home: RecordedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "_LOG_SECONDS", 0.1)
+    with closing(
+        sqlite3.connect(home.settings.home_folder / "ledger.db", isolation_level=None)
+    ) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM record_keys").fetchone()
+        outcome = erase(ErasureSelection(model_uri=home.third.model_uri), workspace, **WHY)
+    assert any("the ledger's log was in use" in note for note in outcome.notes)
+    again = erase(ErasureSelection(model_uri=home.second.model_uri), workspace, **WHY)
+    assert not any("log" in note for note in again.notes)
+    assert home.third.weights_sha256.encode() not in home.content()
+
+
+def change_ledger(home: RecordedHome, statement: str, *values: str) -> None:
+    with closing(sqlite3.connect(home.settings.home_folder / "ledger.db")) as database:
+        database.execute(statement, values)
+        database.commit()
+
+
+def test_what_has_a_key_after_its_erasure_can_be_erased_again(
+    workspace: Workspace, home: RecordedHome
+) -> None:
+    """As earlier code left it, where somebody finished a request after its erasure."""
+    chosen = ErasureSelection(model_uri=home.third.model_uri)
+    erase(chosen, workspace, **WHY)
+    change_ledger(home, "INSERT INTO record_keys VALUES (?, ?)", home.third.request_id, "ab" * 32)
+    assert [found.kind for found in verify_records(workspace).findings] == ["not erased"]
+    assert erase(chosen, workspace, **WHY).erased == (home.third.model_uri,)
+    assert verify_records(workspace).passed
+    with pytest.raises(UnknownNameError, match="nothing is kept"):
+        plan_erasure(chosen, workspace)
+
+
+def test_an_erased_request_that_waits_is_given_up(
+    workspace: Workspace, home: RecordedHome, generator: Synthesizer
+) -> None:
+    """As earlier code left it, where a request was sent again beside its erasure."""
+    sent = submit(request_of(home.images, "Waits", ("wart", "naevus")), workspace, generator)
+    erase(ErasureSelection(image=home.digest("wart-1")), workspace, **WHY)
+    change_ledger(
+        home, "UPDATE requests SET state = 'accepted' WHERE request_id = ?", sent.request_id
+    )
+    assert reconcile(workspace, generator).finished == (
+        f"{sent.request_id}: failed: its content was erased",
+    )
 
 
 @pytest.mark.parametrize(

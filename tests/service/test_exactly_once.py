@@ -18,14 +18,15 @@ import pytest
 import torch
 from whole_stores import assert_whole
 
-from sgps.audit import RequestState
+from sgps.audit import Outbox, RequestState
 from sgps.errors import ConflictError, ImageError, QueueFullError, RequestError, StoreError
-from sgps.service._processing import _Lease
+from sgps.service._processing import _Lease, give_up, remove_failed
 from sgps.service._spool import Spool
 from sgps.service.exactly_once import finish_request, process, status, submit, synthesize_once
 from sgps.service.identity import RequesterIdentity
 from sgps.service.reconcile import reconcile
 from sgps.service.requests import SynthesisRequest
+from sgps.service.verification import verify_records
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
@@ -289,6 +290,56 @@ def test_an_altered_spool_fails_and_can_be_sent_again(
     assert_whole(workspace, 0)
     again = synthesize_once(request_of_folder, workspace, generator)
     assert again.request_id == sent.request_id
+    assert_whole(workspace)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_request_sent_again_while_it_is_given_up_keeps_images_and_key(
+    request_of_folder: SynthesisRequest,
+    workspace: Workspace,
+    generator: Synthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    finished: bool,
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    row = workspace.ledger.outbox.claim(sent.request_id, 60)
+    assert row is not None
+    fail = Outbox.fail
+
+    def fail_and_dawdle(outbox: Outbox, *args: Any, **options: Any) -> bool:
+        monkeypatch.setattr(Outbox, "fail", fail)
+        failed = fail(outbox, *args, **options)
+        assert submit(request_of_folder, workspace, generator).request_id == sent.request_id
+        if finished:
+            process(sent.request_id, workspace, generator)
+        return failed
+
+    monkeypatch.setattr(Outbox, "fail", fail_and_dawdle)
+    give_up(row, "cannot be done", workspace)
+    ended = process(sent.request_id, workspace, generator)
+    assert (ended.state, ended.error) == (RequestState.DONE, "")
+    assert verify_records(workspace).passed
+    assert_whole(workspace)
+
+
+def test_images_are_not_removed_while_their_request_is_sent_again(
+    request_of_folder: SynthesisRequest,
+    workspace: Workspace,
+    generator: Synthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent = submit(request_of_folder, workspace, generator)
+    workspace.ledger.outbox.fail(sent.request_id, "cannot be done")
+    reopen = Outbox.reopen
+
+    def reopen_beside_a_sweep(outbox: Outbox, request_id: str) -> bool:
+        remove_failed(request_id, workspace)
+        return reopen(outbox, request_id)
+
+    monkeypatch.setattr(Outbox, "reopen", reopen_beside_a_sweep)
+    submit(request_of_folder, workspace, generator)
+    assert process(sent.request_id, workspace, generator).state is RequestState.DONE
     assert_whole(workspace)
 
 

@@ -22,8 +22,9 @@ from sgps.errors import (
     StoreError,
     UnknownNameError,
 )
+from sgps.registry import labelling
 from sgps.registry.states import FOLLOWING, State
-from sgps.service import review
+from sgps.service import _version_checks, review
 from sgps.service._version_checks import require_unaltered
 from sgps.service.erasure import ErasureSelection, erase
 from sgps.service.workspace import Workspace, open_workspace
@@ -235,6 +236,103 @@ def test_an_erasure_is_the_last_step_of_a_history(draft: str, workspace: Workspa
         outcome.entry,
         State.PENDING_REVIEW,
     )
+    assert review.repair_labels(draft, workspace) == ()
+
+
+class _EraserDiedError(Exception):
+    pass
+
+
+def die_before(step: str) -> Callable[[str, str], None]:
+    def die(now: str, _request: str) -> None:
+        if now == step:
+            raise _EraserDiedError
+
+    return die
+
+
+def erase_until(step: str, model_uri: str, workspace: Workspace) -> None:
+    """An erasure that ends before ``step``, as if its process were killed."""
+    selection = ErasureSelection(model_uri=model_uri)
+    with pytest.raises(_EraserDiedError):
+        erase(selection, workspace, by="Dr. Eve", reason="Withdrawn.", progress=die_before(step))
+
+
+def finish_erasure(model_uri: str, workspace: Workspace) -> None:
+    erase(ErasureSelection(model_uri=model_uri), workspace, by="Dr. Eve", reason="Withdrawn.")
+
+
+@pytest.mark.parametrize("step", ["uploads", "version", "artifacts", "outbox", "key"])
+def test_a_version_whose_erasure_began_is_erased_for_the_reviewer(
+    draft: str, workspace: Workspace, step: str
+) -> None:
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    erase_until(step, draft, workspace)
+    request_id = workspace.registry.describe(draft).request_id
+    assert workspace.ledger.record_keys.get(request_id) is not None
+    assert review.state_of(draft, workspace).state is State.ERASED
+    with pytest.raises(IntegrityError, match="was erased"):
+        review.approve(draft, workspace, **BO)
+    review.repair_labels(draft, workspace)
+    assert workspace.registry.describe(draft).state == "erased"
+    finish_erasure(draft, workspace)
+    assert review.repair_labels(draft, workspace) == ()
+
+
+@pytest.mark.parametrize("act", ["approve", "repair"])
+def test_an_erasure_between_looking_and_comparing_is_no_tampering(
+    draft: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    module = review if act == "repair" else _version_checks
+    compare = _version_checks.check_contents
+
+    def compare_after_an_eraser(*args: Any) -> Any:
+        monkeypatch.setattr(module, "check_contents", compare)
+        erase_until("outbox", draft, workspace)
+        return compare(*args)
+
+    monkeypatch.setattr(module, "check_contents", compare_after_an_eraser)
+    if act == "approve":
+        with pytest.raises(IntegrityError, match="was erased"):
+            review.approve(draft, workspace, **BO)
+    else:
+        review.repair_labels(draft, workspace)
+    assert workspace.registry.describe(draft).state == "erased"
+    finish_erasure(draft, workspace)
+
+
+def erase_before_a_label(
+    draft: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *, of_run: bool
+) -> None:
+    """Let a whole erasure come between the comparing of labels and the writing of one."""
+    write = labelling._write
+
+    def write_after_an_eraser(client: Any, stored: Any, difference: Any) -> None:
+        if difference.of_run is of_run:
+            monkeypatch.setattr(labelling, "_write", write)
+            finish_erasure(draft, workspace)
+        write(client, stored, difference)
+
+    monkeypatch.setattr(labelling, "_write", write_after_an_eraser)
+
+
+@pytest.mark.parametrize("of_run", [False, True])
+def test_labels_written_beside_an_eraser_do_not_bring_texts_back(
+    draft: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, *, of_run: bool
+) -> None:
+    client, name = workspace.registry.client, draft.split("/")[1]
+    before = client.get_model_version(name, "1").tags
+    assert {"purpose", "classes", "weights_sha256"} <= set(before)
+    for label in ("purpose", "classes", "weights_sha256"):
+        client.set_model_version_tag(name, "1", label, "forged")
+    client.set_tag(workspace.registry.describe(draft).run_id, "purpose", "forged")
+    erase_before_a_label(draft, workspace, monkeypatch, of_run=of_run)
+    review.submit_for_review(draft, workspace, reviewer="Dr. Ada")
+    after = client.get_model_version(name, "1")
+    assert after.tags["state"] == "erased"
+    assert not {"purpose", "classes", "weights_sha256"} & set(after.tags)
+    assert "Erased" in after.description
     assert review.repair_labels(draft, workspace) == ()
 
 

@@ -65,6 +65,14 @@ def approved(client: TestClient, address: str) -> bool:
     return True
 
 
+def test_a_field_whose_name_is_no_text_is_refused(signed: TestClient) -> None:
+    address = make(signed, ADA)
+    body = b'{"act": "submit", "\\ud800": "x"}'
+    answer = signed.post(address, content=body, headers=ADA)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["what"] == "?: not known"
+
+
 def test_from_a_stewards_draft_to_the_archive(signed: TestClient) -> None:
     address = make(signed, ADA)
     assert signed.get(address, headers=ADA).json()["acts"] == ["submit"]
