@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.remote import synthesize_remotely
 from sgps.errors import StoreError
@@ -35,5 +36,8 @@ def test_a_server_that_goes_away_is_named(
         task="Moles", requester="Ada", purpose="To see.", classes=classes, folder=tmp_path
     )
     settings = Settings(home=tmp_path, page_host="::", prefect_port=4299)
-    with pytest.raises(StoreError, match=r"no Prefect server answers at http://\[::1\]:4299/api"):
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(StoreError, match=r"no Prefect server answers at http://\[::1\]:4299/api"),
+    ):
         synthesize_remotely(request, settings)
