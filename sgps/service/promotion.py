@@ -58,7 +58,7 @@ def find_incumbent(settings: Settings) -> str:
     Raises StoreError where it cannot be.
     """
     promoted = current_folder(settings)
-    if _set_aside(promoted) and not promoted.exists():
+    if not promoted.exists() and any(_set_aside(promoted)):
         with _one_at_a_time(settings):
             _put_back(promoted)
     if (promoted / "generator.json").is_file():
@@ -167,16 +167,14 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _set_aside(target: Path) -> list[Path]:
-    """Generators that promotions put aside and, being interrupted, left; newest last."""
-    return sorted(
-        target.parent.glob(f".{target.name}.*.replaced"), key=lambda path: path.stat().st_mtime_ns
-    )
+def _set_aside(target: Path) -> Iterator[Path]:
+    """Generators that a promotion put aside; left where it is under way or was interrupted."""
+    return target.parent.glob(f".{target.name}.*.replaced")
 
 
 def _put_back(target: Path) -> None:
     """Use the generator again that an interrupted promotion set aside; no other stays."""
-    kept = _set_aside(target)
+    kept = sorted(_set_aside(target), key=lambda path: path.stat().st_mtime_ns)
     try:
         if kept and not target.exists():
             kept.pop().rename(target)
