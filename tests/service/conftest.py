@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from recorded_home import RecordedHome, copy_home
 
 from sgps.service.workspace import Workspace, open_workspace
 from sgps.settings import Settings
@@ -32,6 +33,12 @@ def generator() -> Synthesizer:
 def settings(fresh_home: Path, tmp_path: Path) -> Settings:
     shutil.copytree(fresh_home, tmp_path / "home")
     return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
+    """A home with three recorded models; a module of such tests takes its ``settings`` from it."""
+    return copy_home(fresh_home, generator, tmp_path)
 
 
 @pytest.fixture

@@ -7,33 +7,26 @@ import json
 import stat
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded_home import SECRET, RecordedHome, copy_home
+from recorded_home import SECRET, RecordedHome
 
 from sgps.errors import IntegrityError, StoreError, UnknownNameError
 from sgps.service import _archive
 from sgps.service._signing import SigningKey
 from sgps.service.dossier import check_export, export_record
 from sgps.service.erasure import ErasureSelection, erase
-from sgps.service.workspace import Workspace, open_workspace
+from sgps.service.workspace import Workspace
 from sgps.settings import Settings
-from sgps.synthesizer import Synthesizer
 
 Members = dict[str, bytes]
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 @pytest.fixture

@@ -6,13 +6,11 @@ import json
 import multiprocessing
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_home import SECRET, RecordedHome, copy_home, request_of
+from recorded_home import SECRET, RecordedHome, request_of
 
 from sgps.audit import Outbox, RequestState
 from sgps.errors import InputError, IntegrityError, StoreError, UnknownNameError
@@ -36,14 +34,8 @@ STEPS = (
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 def drop_upload(home: RecordedHome, name: str, digest: str) -> None:

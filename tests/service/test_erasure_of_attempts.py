@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from recorded_home import RecordedHome, copy_home
+from recorded_home import RecordedHome
 
 from sgps.errors import StoreError
 from sgps.registry import ModelRegistry, RegisteredVersion
 from sgps.registry.contents import find_stored, list_versions
 from sgps.registry.erasing import ErasedContents, erase_contents
 from sgps.service.erasure import ErasureSelection, erase
-from sgps.service.workspace import Workspace, open_workspace
-from sgps.synthesizer import Synthesizer
+from sgps.service.workspace import Workspace
+from sgps.settings import Settings
 
 WHY = {"by": "Dr. Eve", "reason": "Consent was withdrawn."}
 LEFT = "Words that an attempt left"
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 def leave_attempt(workspace: Workspace, home: RecordedHome) -> RegisteredVersion:

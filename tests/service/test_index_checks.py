@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
-from recorded_home import RecordedHome, copy_home
+from recorded_home import RecordedHome
 
 from sgps.service._index_checks import KIND
 from sgps.service.erasure import ErasureSelection, erase
 from sgps.service.prediction import load_model, note_access
 from sgps.service.review import submit_for_review
 from sgps.service.verification import verify_records
-from sgps.service.workspace import Workspace, open_workspace
-from sgps.synthesizer import Synthesizer
+from sgps.service.workspace import Workspace
+from sgps.settings import Settings
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 def alter_index(home: RecordedHome, statement: str) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from recorded_home import RecordedHome, copy_home
+from recorded_home import RecordedHome
 
 from sgps.audit import canonical_json
 from sgps.audit._chain import entry_digest
@@ -22,21 +22,15 @@ from sgps.service._version_checks import check_labels
 from sgps.service.erasure import ErasureSelection, erase
 from sgps.service.review import approve, repair_labels, submit_for_review
 from sgps.service.verification import AuditReport, verify_records
-from sgps.service.workspace import Workspace, open_workspace
-from sgps.synthesizer import Synthesizer
+from sgps.service.workspace import Workspace
+from sgps.settings import Settings
 
 Alter = Callable[[Path], object]
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 def alter_ledger(home: RecordedHome, *statements: str, restore: bool = True) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded_home import RecordedHome, copy_home, request_of
+from recorded_home import RecordedHome, request_of
 
 from sgps.service import _comparison, _snapshot
 from sgps.service.erasure import ErasureSelection, erase
@@ -16,7 +15,8 @@ from sgps.service.exactly_once import process, submit
 from sgps.service.review import approve, archive, repair_labels, submit_for_review
 from sgps.service.synthesis import synthesize_request
 from sgps.service.verification import AuditReport, verify_records
-from sgps.service.workspace import Workspace, open_workspace
+from sgps.service.workspace import Workspace
+from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
 
 BO = {"reviewer": "Dr. Bo", "reason": "Looked at 50 cases."}
@@ -24,14 +24,8 @@ EVE = {"by": "Dr. Eve", "reason": "Consent was withdrawn."}
 
 
 @pytest.fixture
-def home(fresh_home: Path, generator: Synthesizer, tmp_path: Path) -> RecordedHome:
-    return copy_home(fresh_home, generator, tmp_path)
-
-
-@pytest.fixture
-def workspace(home: RecordedHome) -> Iterator[Workspace]:
-    with open_workspace(home.settings) as opened:
-        yield opened
+def settings(home: RecordedHome) -> Settings:
+    return home.settings
 
 
 def verify_beside(workspace: Workspace, work: Callable[[], object]) -> AuditReport:
