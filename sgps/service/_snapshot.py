@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from sgps.audit import Ledger, LedgerEntry
 from sgps.registry import ModelRegistry
@@ -67,7 +68,7 @@ class Snapshot:
         erasures = [self.erasures.get(str(one.record.get("request_id"))) for one in reviews]
         return [one.number for one in reviews], erasures, self.approved.get(model_name)
 
-    @property
+    @cached_property
     def approved(self) -> dict[str, StoredVersion]:
         """The version that the alias ``approved`` of each model stands for."""
         return {
@@ -76,7 +77,7 @@ class Snapshot:
             if APPROVED_ALIAS in version.aliases
         }
 
-    @property
+    @cached_property
     def reviewed_models(self) -> set[str]:
         """Names of the models of which a version was ever reviewed."""
         return {entry.subject.partition("/")[2].partition("/")[0] for entry in self.reviews}
