@@ -14,6 +14,7 @@ from PIL import Image
 from sgps.datasets.decoding import read_image
 from sgps.service.requests import SynthesisRequest
 from sgps.service.synthesis import SynthesisReceipt, synthesize_request
+from sgps.service.verification import AuditReport
 from sgps.service.workspace import open_workspace
 from sgps.settings import Settings
 from sgps.synthesizer import Synthesizer
@@ -108,3 +109,14 @@ def _make(fresh_home: Path, generator: Synthesizer, source: Path) -> None:
                 request_of(images, "Third", ("wart", "angioma")),
             )
         )
+
+
+def only_finding(report: AuditReport) -> tuple[str, str, str]:
+    assert not report.passed
+    assert len(report.findings) == 1, report.findings
+    found = report.findings[0]
+    return found.kind, found.subject, found.where
+
+
+def reword(path: Path) -> None:
+    path.write_text(path.read_text().replace("Secret words", "Other words"))

@@ -8,20 +8,27 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from running_servers import (
+    SECONDS,
+    STUBBORN,
+    WEB,
+    end_by_itself,
+    free_port,
+    is_gone,
+    pid_in,
+    wait_for,
+    web_server,
+)
 
 from sgps.errors import InputError, OperatorError
 from sgps.service._children import open_log
-from sgps.service._servers import Health, Port
-from sgps.service._supervision import _Seat
+from sgps.service._servers import Health
 from sgps.service.processes import (
-    Server,
     ServerFailureError,
     SystemState,
     find_running,
@@ -30,33 +37,6 @@ from sgps.service.processes import (
     start_detached,
     stop_system,
 )
-
-SECONDS = 15.0
-
-WEB = """\
-import http.server, os, sys
-print("started as", os.getpid(), flush=True)
-class Quiet(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{}')
-        if self.path == "/end":
-            print("out of ink: s3cret", flush=True)
-            os._exit(7)
-    def log_message(self, *_): pass
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Quiet).serve_forever()
-"""
-
-STUBBORN = """\
-import os, signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, lambda *_: print("no", flush=True))
-child = subprocess.Popen([sys.executable, "-I", "-S", "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"],
-    start_new_session=True)
-print(child.pid, flush=True)
-time.sleep(600)
-"""
 
 DRIVER = """\
 import sys
@@ -74,45 +54,6 @@ if sys.argv[5:]:
 run_system(tuple(servers), folder, say=print, seconds=30.0,
     started=lambda state: print("READY", flush=True))
 """
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
-def web_server(folder: Path, port: int, **changes: object) -> Server:
-    values: dict[str, object] = {
-        "name": "web",
-        "title": "Web",
-        "command": (sys.executable, "-I", "-S", "-c", WEB, str(port)),
-        "environment": {},
-        "folder": folder / "web",
-        "address": f"http://127.0.0.1:{port}",
-        "health": Health(f"http://127.0.0.1:{port}/"),
-        "port": Port("127.0.0.1", port, "WEB_PORT"),
-    }
-    return Server(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def wait_for(true: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < until, what
-        time.sleep(0.05)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"
-
-
-def pid_in(log: Path) -> int:
-    return int(log.read_text().split()[-1])
 
 
 @pytest.fixture
@@ -211,142 +152,6 @@ def test_the_end_of_one_server_is_told_and_ends_the_rest(tmp_path: Path) -> None
     assert "out of ink: ***" in caught.value.tail
     assert is_gone(pid_in(tmp_path / "logs" / "second.log"))
     assert find_running(tmp_path) is None
-
-
-def end_by_itself(port: int) -> None:
-    """Let a server of ``WEB`` end with exit code 7."""
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"GET /end HTTP/1.0\r\n\r\n")
-        connection.recv(100)
-
-
-@contextmanager
-def work_beside(work: Callable[[], None], page_port: int) -> Iterator[Callable[[object], None]]:
-    """Begin ``work`` in a thread when called; the page ends by itself after it, failed or not."""
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            end_by_itself(page_port)
-
-    begun: list[Future[None]] = []
-    with ThreadPoolExecutor(1) as pool:
-        yield lambda _state: begun.append(pool.submit(run))
-    begun[0].result()
-
-
-def starts_in(log: Path) -> list[int]:
-    """Process numbers that a server of ``WEB`` had, oldest first."""
-    return [int(line.split()[-1]) for line in log.read_text().splitlines() if "started" in line]
-
-
-def test_a_server_that_ends_is_started_again_and_the_others_live_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 1.0)
-    port, page_port = free_port(), free_port()
-    steps: list[str] = []
-    said: list[str] = []
-    seen: list[dict[str, bool]] = []
-    mlflow = web_server(
-        tmp_path, port, name="mlflow", title="MLflow", restarts=True,
-        prepare=lambda: steps.append("prepare"), complete=lambda: steps.append("complete"),
-    )  # fmt: skip
-    page = web_server(tmp_path, page_port, name="page", title="Page", after=("mlflow",))
-
-    def look(*, down: bool, restarts: int) -> bool:
-        state = find_running(tmp_path)
-        if state is None or (state.servers[0].down, state.servers[0].restarts) != (down, restarts):
-            return False
-        seen.append(probe(state))
-        return True
-
-    def end_mlflow_twice() -> None:
-        for number in (0, 1):
-            end_by_itself(port)
-            wait_for(lambda at=number: look(down=True, restarts=at), "its end is noticed")
-            wait_for(lambda at=number: look(down=False, restarts=at + 1), "it comes back")
-
-    with (
-        work_beside(end_mlflow_twice, page_port) as begin,
-        pytest.raises(ServerFailureError, match=r"Page ended by itself \(exit code 7\)"),
-    ):
-        run_system((mlflow, page), tmp_path, say=said.append, started=begin)
-    assert seen == [{"mlflow": works, "page": True} for works in (False, True, False, True)]
-    assert steps == ["prepare", "complete"] * 3
-    assert len(set(starts_in(tmp_path / "logs" / "mlflow.log"))) == 3
-    assert len(starts_in(tmp_path / "logs" / "page.log")) == 1
-    told = "\n".join(said)
-    assert "MLflow ended by itself (exit code 7); see" in told
-    assert told.index("is started again in 1 s") < told.index("is started again in 2 s")
-    assert told.count("MLflow: works again after") == 2
-
-
-def test_a_server_whose_restart_fails_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.05)
-    port, page_port = free_port(), free_port()
-    said: list[str] = []
-
-    def failing_in_turn(*faults: Exception | None) -> Callable[[], None]:
-        left = iter(faults)
-
-        def step() -> None:
-            fault = next(left)
-            if fault is not None:
-                raise fault
-
-        return step
-
-    web = web_server(
-        tmp_path, port, restarts=True,
-        prepare=failing_in_turn(None, OSError(28, "No space left"), None, None),
-        complete=failing_in_turn(None, OperatorError("no accounts"), None),
-    )  # fmt: skip
-    page = web_server(tmp_path, page_port, name="page", title="Page")
-
-    def end_web() -> None:
-        end_by_itself(port)
-        wait_for(lambda: "Web: works again" in "\n".join(said), "it works in the end")
-
-    with (
-        work_beside(end_web, page_port) as begin,
-        pytest.raises(ServerFailureError, match="Page ended by itself"),
-    ):
-        run_system((page, web), tmp_path, say=said.append, started=begin)
-    told = "\n".join(said)
-    assert "Web: cannot be started: [Errno 28] No space left; it is started again" in told
-    assert "Web: no accounts" in told
-    assert len(starts_in(tmp_path / "logs" / "web.log")) == 3
-
-
-def test_a_server_that_ends_again_and_again_at_the_start_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sgps.service._supervision.FIRST_PAUSE", 0.05)
-    said: list[str] = []
-    command = (sys.executable, "-I", "-S", "-c", "print('no'); raise SystemExit(3)")
-    other = web_server(tmp_path, free_port(), name="other", title="Other")
-    broken = web_server(tmp_path, free_port(), command=command, restarts=True)
-    with pytest.raises(ServerFailureError, match=r"Web ended by itself \(exit code 3\)") as caught:
-        run_system((other, broken), tmp_path, say=said.append, started=print)
-    assert caught.value.tail == "no"
-    assert sum("starting" in line for line in said if line.startswith("Web")) == 3
-    assert is_gone(pid_in(tmp_path / "logs" / "other.log"))
-    assert find_running(tmp_path) is None
-
-
-def test_a_server_that_ends_again_and_again_is_started_more_and_more_rarely(
-    tmp_path: Path,
-) -> None:
-    seat = _Seat(web_server(tmp_path, 1), tmp_path / "web.log")
-    assert [seat.pause() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-    seat.failures = 5_000
-    assert seat.pause() == 30
-    seat.ready, seat.since = True, time.monotonic() - 61
-    assert seat.pause() == 1
 
 
 def test_a_server_that_cannot_start_is_told(tmp_path: Path) -> None:
