@@ -6,7 +6,8 @@
 The record, one row an episode that the iterative methods ran on, grows by ``--add`` from the
 ``episodes.csv`` of ``sgps benchmark --baselines all``, wherever and whenever that was run; a row
 that is there already is replaced. Rows of other images, another generator, resolution or seed than
-those of the same setting are refused.
+those of the same setting are refused. Of the first episodes of some settings only means and
+intervals were kept, in ``iterative_figures.csv`` beside the record; rows count from the next on.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from sgps.errors import InputError, SgpsError
 from sgps.evaluation import Interval, mean_interval
 from sgps.evaluation.bases import META, PUBLIC
 from sgps.evaluation.episode_table import EPISODE, SETTING
-from sgps.evaluation.intervals import clustered_mean
+from sgps.evaluation.intervals import clustered_mean, mean_with_earlier
 from sgps.evaluation.methods import SGPS
 from sgps.evaluation.readme_table import between_marks
 from sgps.files import write_all_whole
 
 RECORD = Path(__file__).resolve().parent / "benchmark" / "iterative.csv"
+FIGURES = "iterative_figures.csv"
 START, END = "<!-- iterative:start -->", "<!-- iterative:end -->"
-KEY = ["setting", "n_way", "k_shot", "seed", "resolution", EPISODE]
+TASK = ["setting", "n_way", "k_shot"]
+KEY = [*TASK, "seed", "resolution", EPISODE]
 ONE_A_SETTING = {
     "data_digest": "images",
     "generator_sha256": "generators",
@@ -86,7 +89,14 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return merged.sort_values(KEY).reset_index(drop=True)
 
 
-def render(record: pd.DataFrame) -> str:
+def read_figures(path: Path) -> pd.DataFrame:
+    """Return episodes, mean and half_width by setting and figure; none where there is no file."""
+    if not path.exists():
+        return pd.DataFrame(columns=[*TASK, "figure"]).set_index([*TASK, "figure"])
+    return pd.read_csv(path).set_index([*TASK, "figure"]).sort_index()
+
+
+def render(record: pd.DataFrame, figures: pd.DataFrame) -> str:
     """Return the table in Markdown: SGPS minus each method, in points, paired, at 95 %.
 
     Of two methods of a kind the one that is better in a setting is taken, which favours it. The
@@ -94,25 +104,49 @@ def render(record: pd.DataFrame) -> str:
     so its interval is over data sets (`clustered_mean`), and it needs two of them.
     """
     lines = [_line(["setting", "episodes", "SGPS", *COLUMNS]), "|" + "---|" * (3 + len(COLUMNS))]
-    means, data_sets = [], []
-    for (name, n_way, k_shot), rows in record.groupby(["setting", "n_way", "k_shot"], sort=False):
-        if len(rows) < 2:
+    means, data_sets, counts = [], [], []
+    data_set_of = record.groupby("setting")["data_digest"].first()
+    rows_of = dict(iter(record.groupby(TASK)))
+    for task in sorted({*rows_of, *figures.index.droplevel("figure")}):
+        name, n_way, k_shot = task
+        earlier = figures.loc[task] if task in figures.index else None
+        first = 0 if earlier is None else int(earlier["episodes"].iloc[0])
+        rows = rows_of.get(task, record[:0])
+        rows = rows[rows[EPISODE] >= first]
+        if first + len(rows) < 2:
             continue
-        gains = [min(_gains(rows, methods), key=np.mean) for methods in COLUMNS.values()]
-        means.append([gain.mean() for gain in gains])
-        data_sets.append(rows["data_digest"].iloc[0])
-        own = _text(mean_interval(100 * rows[SGPS])).removeprefix("+")
-        cells = [_text(mean_interval(gain)) for gain in gains]
-        lines.append(_line([f"{name}, {n_way}-way {k_shot}-shot", str(len(rows)), own, *cells]))
+        own, *gains = (
+            _interval(values, None if earlier is None else earlier.loc[column])
+            for column, values in _columns(rows).items()
+        )
+        means.append([gain.mean for gain in gains])
+        data_sets.append(data_set_of.get(name, name))
+        counts.append(first + len(rows))
+        cells = [str(counts[-1]), _text(own).removeprefix("+"), *map(_text, gains)]
+        lines.append(_line([f"{name}, {n_way}-way {k_shot}-shot", *cells]))
     if (different := len(set(data_sets))) > 1:
         cells = [_text(clustered_mean(column, data_sets)) for column in zip(*means, strict=True)]
         name = f"mean of the {len(means)}, on {different} data sets"
-        lines.append(_line([name, str(len(record)), "", *cells]))
+        lines.append(_line([name, str(sum(counts)), "", *cells]))
     return "\n".join(lines)
 
 
-def _gains(rows: pd.DataFrame, methods: list[str]) -> list[pd.Series]:
-    return [100 * (rows[SGPS] - rows[method]) for method in methods]
+def _columns(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Accuracy of SGPS, and how far it is above each kind of method, in points by episode."""
+    own = 100 * rows[SGPS]
+    gains = {
+        name: min((own - 100 * rows[method] for method in methods), key=np.mean)
+        for name, methods in COLUMNS.items()
+    }
+    return {"SGPS": own, **gains}
+
+
+def _interval(values: pd.Series, earlier: pd.Series | None) -> Interval:
+    if earlier is None:
+        return mean_interval(values)
+    mean, half = earlier["mean"], earlier["half_width"]
+    known = Interval(mean, mean - half, mean + half)
+    return mean_with_earlier(values, known, int(earlier["episodes"])) if len(values) else known
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -138,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
         if not tables:
             raise InputError(f"no {options.record}", expected="a record, or --add")
         record = merge(tables)
-        table = render(record)
+        table = render(record, read_figures(options.record.with_name(FIGURES)))
         texts = {}
         if options.add:
             texts[options.record] = record.to_csv(index=False, lineterminator="\n")

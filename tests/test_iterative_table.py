@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sgps.evaluation import paired_difference
+from sgps.evaluation import mean_interval, paired_difference
 from sgps.evaluation.intervals import clustered_mean
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "iterative_table.py"
@@ -122,11 +122,11 @@ def test_the_table_stands_between_its_marks_and_the_rest_stays(script, draw, tmp
     assert "no place for the benchmark table" in capsys.readouterr().err
 
 
-def test_settings_on_one_data_set_go_together(script, draw):
+def test_settings_on_one_data_set_go_together(script, draw, tmp_path):
     _, rows = draw("episodes.csv", {"skin": 9, "skin in pairs": 9, "blood": 9})
     digests = {"skin": "skin", "skin in pairs": "skin", "blood": "blood"}
     rows["data_digest"] = rows["setting"].map(digests)
-    *_, last = script.render(rows).splitlines()
+    *_, last = script.render(rows, script.read_figures(tmp_path / "none.csv")).splitlines()
     assert last.startswith("| mean of the 3, on 2 data sets | 27 |  |")
     method = "public/head_only"
     gains = (100 * (rows["sgps"] - rows[method])).groupby(rows["setting"], sort=False).mean()
@@ -134,9 +134,30 @@ def test_settings_on_one_data_set_go_together(script, draw):
     assert last.split("|")[4].strip() == f"{mean:+.1f} ± {(high - low) / 2:.1f}"
 
 
-def test_of_one_data_set_there_is_no_mean_of_settings(script, draw):
+def test_of_one_data_set_there_is_no_mean_of_settings(script, draw, tmp_path):
     _, rows = draw("episodes.csv", {"skin": 9, "skin in pairs": 9}, data_digest="skin")
-    assert "mean of" not in script.render(rows)
+    assert "mean of" not in script.render(rows, script.read_figures(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize("known", [5, 9])
+def test_figures_of_earlier_episodes_are_as_good_as_the_episodes(script, draw, tmp_path, known):
+    _, rows = draw("episodes.csv", {"skin": 9, "blood": 4})
+    for best, *others in script.COLUMNS.values():
+        for other in others:
+            rows[other] = rows[best] - 0.1
+    whole = script.render(rows, script.read_figures(tmp_path / "none.csv"))
+
+    skin = 100 * rows[rows["setting"] == "skin"][:known]
+    values = {name: skin["sgps"] - skin[best] for name, (best, *_) in script.COLUMNS.items()}
+    task = {"setting": "skin", "n_way": 5, "k_shot": 1, "episodes": known}
+    figures = [
+        task | {"figure": name, "mean": of.mean(), "half_width": mean_interval(of).high - of.mean()}
+        for name, of in {"SGPS": skin["sgps"], **values}.items()
+    ]
+    pd.DataFrame(figures).to_csv(tmp_path / script.FIGURES, index=False)
+    left = rows.drop(rows.index[rows["setting"].eq("skin") & (rows["episode"] < 5)])
+    left = left[left["setting"].eq("blood") | (known < 9)]
+    assert script.render(left, script.read_figures(tmp_path / script.FIGURES)) == whole
 
 
 def test_a_file_of_another_kind_is_named(script, tmp_path, capsys):

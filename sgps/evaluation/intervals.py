@@ -38,6 +38,33 @@ def mean_interval(values: ArrayLike) -> Interval:
     return _around(float(values_E.mean()), float(error), count)
 
 
+def mean_with_earlier(values: ArrayLike, earlier: Interval, count: int) -> Interval:
+    """Return the mean of values (E,) and of `count` earlier ones, with its interval.
+
+    Of the earlier ones only their mean and its interval by Student's t are known, which tell their
+    sum of squares: the figure is that of `mean_interval` of all (Chan, Golub and LeVeque 1983).
+
+    Raises
+    ------
+    InputError: there are no values, or fewer than two earlier ones.
+    """
+    values_E = np.asarray(values, dtype=np.float64)
+    if count < 2 or not len(values_E):
+        raise InputError(
+            f"{len(values_E)} values and {count} earlier ones", expected="at least 1 and 2"
+        )
+    total = len(values_E) + count
+    earlier_error = (earlier.high - earlier.low) / 2 / _quantile(count)
+    apart = values_E.mean() - earlier.mean
+    squares = (
+        earlier_error**2 * count * (count - 1)
+        + ((values_E - values_E.mean()) ** 2).sum()
+        + apart**2 * count * len(values_E) / total
+    )
+    mean = earlier.mean + apart * len(values_E) / total
+    return _around(float(mean), float(np.sqrt(squares / (total - 1) / total)), total)
+
+
 def paired_difference(values: ArrayLike, baseline: ArrayLike) -> Interval:
     """Return the mean of ``values - baseline``, both (E,) on the same episodes, with its interval.
 
@@ -141,5 +168,9 @@ def _arrays(bins: CalibrationBins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _around(mean: float, standard_error: float, count: int) -> Interval:
-    half = float(stdtrit(count - 1, (1 + CONFIDENCE) / 2)) * standard_error
+    half = _quantile(count) * standard_error
     return Interval(mean, mean - half, mean + half)
+
+
+def _quantile(count: int) -> float:
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))

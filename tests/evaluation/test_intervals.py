@@ -7,6 +7,7 @@ from sgps.evaluation import metrics
 from sgps.evaluation.intervals import (
     clustered_mean,
     mean_interval,
+    mean_with_earlier,
     paired_difference,
     pooled_calibration_error,
     pooled_share,
@@ -37,6 +38,20 @@ def test_equal_values_give_an_interval_of_no_width():
 def test_too_few_values_are_refused(values):
     with pytest.raises(InputError, match=f"over {len(values)} values; expected at least 2"):
         mean_interval(values)
+
+
+@pytest.mark.parametrize(("earlier", "count"), [(2, 1), (3, 40), (40, 20), (50, 2)])
+def test_earlier_values_of_which_the_interval_is_known_are_as_good_as_the_values(earlier, count):
+    rng = np.random.default_rng(earlier)
+    first, then = rng.normal(0, 3, earlier), rng.normal(1, 2, count)
+    together = mean_with_earlier(then, mean_interval(first), earlier)
+    assert together == pytest.approx(mean_interval([*first, *then]))
+
+
+@pytest.mark.parametrize(("values", "earlier"), [([], 2), ([0.5], 1)])
+def test_nothing_to_go_with_earlier_values_is_refused(values, earlier):
+    with pytest.raises(InputError, match=f"{len(values)} values and {earlier} earlier ones"):
+        mean_with_earlier(values, mean_interval([0.1, 0.2]), earlier)
 
 
 def test_unpaired_values_are_refused():
