@@ -7,7 +7,8 @@ The record, one row an episode that the iterative methods ran on, grows by ``--a
 ``episodes.csv`` of ``sgps benchmark --baselines all``, wherever and whenever that was run; a row
 that is there already is replaced. Rows of other images, another generator, resolution or seed than
 those of the same setting are refused. Of the first episodes of some settings only means and
-intervals were kept, in ``iterative_figures.csv`` beside the record; rows count from the next on.
+intervals were kept, in ``iterative_figures.csv`` beside the record; they stand for these episodes
+until the record has every one of them.
 """
 
 from __future__ import annotations
@@ -91,9 +92,15 @@ def merge(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def read_figures(path: Path) -> pd.DataFrame:
     """Return episodes, mean and half_width by setting and figure; none where there is no file."""
+    index, values = [*TASK, "figure"], ["episodes", "mean", "half_width"]
     if not path.exists():
-        return pd.DataFrame(columns=[*TASK, "figure"]).set_index([*TASK, "figure"])
-    return pd.read_csv(path).set_index([*TASK, "figure"]).sort_index()
+        return pd.DataFrame(columns=[*index, *values]).set_index(index)
+    try:
+        return pd.read_csv(path)[[*index, *values]].set_index(index).sort_index()
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: {error}", expected=f"the columns {', '.join([*index, *values])}"
+        ) from error
 
 
 def render(record: pd.DataFrame, figures: pd.DataFrame) -> str:
@@ -112,6 +119,8 @@ def render(record: pd.DataFrame, figures: pd.DataFrame) -> str:
         earlier = figures.loc[task] if task in figures.index else None
         first = 0 if earlier is None else int(earlier["episodes"].iloc[0])
         rows = rows_of.get(task, record[:0])
+        if (rows[EPISODE] < first).sum() == first:
+            earlier, first = None, 0
         rows = rows[rows[EPISODE] >= first]
         if first + len(rows) < 2:
             continue

@@ -158,6 +158,18 @@ def test_figures_of_earlier_episodes_are_as_good_as_the_episodes(script, draw, t
     left = rows.drop(rows.index[rows["setting"].eq("skin") & (rows["episode"] < 5)])
     left = left[left["setting"].eq("blood") | (known < 9)]
     assert script.render(left, script.read_figures(tmp_path / script.FIGURES)) == whole
+    wrong = [figure | {"mean": 50.0} for figure in figures]
+    pd.DataFrame(wrong).to_csv(tmp_path / script.FIGURES, index=False)
+    assert script.render(left, script.read_figures(tmp_path / script.FIGURES)) != whole
+    assert script.render(rows, script.read_figures(tmp_path / script.FIGURES)) == whole
+
+
+def test_figures_of_another_kind_are_named(script, draw, tmp_path, capsys):
+    path, _ = draw("episodes.csv", {"skin": 4})
+    (tmp_path / script.FIGURES).write_text("setting,mean\nskin,1\n")
+    assert script.main(["--record", str(tmp_path / "record.csv"), "--add", str(path)]) == 2
+    assert "expected the columns setting, n_way, k_shot, figure" in capsys.readouterr().err
+    assert not (tmp_path / "record.csv").exists()
 
 
 def test_a_file_of_another_kind_is_named(script, tmp_path, capsys):
