@@ -233,6 +233,7 @@ def test_markup_is_text(opened: Page, pictures: Path, complaints: list[str]) -> 
     card(opened, 1).get_by_label("How it looks").fill(attack)
     drop(card(opened, 1).locator(".zone"), [hostile])
     card(opened, 1).get_by_text(hostile.name, exact=True).wait_for()
+    card(opened, 1).get_by_text(f"{SHOTS + 1} pictures in this class").wait_for()
     opened.get_by_role("button", name="Make the classifier").click()
     opened.locator("#receipt dl").first.wait_for()
     drop(opened.locator("#trial .zone"), [hostile])
