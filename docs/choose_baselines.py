@@ -36,7 +36,12 @@ from sgps.evaluation.baselines.centroids import (
 )
 from sgps.evaluation.baselines.discriminants import LDA, LDAWithText, SimpleCNAPs
 from sgps.evaluation.baselines.frozen import FrozenBaseline, Scores
-from sgps.evaluation.baselines.linear import LogisticRegression, RidgeLast, RidgeTaps
+from sgps.evaluation.baselines.linear import (
+    LogisticRegression,
+    RidgeLast,
+    RidgeTaps,
+    RidgeTapsWithText,
+)
 from sgps.evaluation.bases import benchmark_bases
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import EpisodeInputs, Images
@@ -58,6 +63,7 @@ GRIDS: Mapping[type[FrozenBaseline], Mapping[str, Sequence[object]]] = {
     LogisticRegression: {"centring": [0.0, 10.0], "inverse_penalty": [3.0, 10.0, 30.0, 100.0]},
     RidgeLast: {"centring": [0.0, 10.0], "views": [1, 4], "strength": [0.3, 1.0, 3.0]},
     RidgeTaps: {"centring": [0.0, 3.0, 10.0], "views": [1, 4], "strength": [0.3, 1.0, 3.0]},
+    RidgeTapsWithText: {"strength": [0.3, 1.0, 3.0], "text_weight": [1.0, 2.0, 3.0, 4.0, 6.0]},
     TipAdapter: {
         "centring": [0.0, 3.0],
         "sharpness": [1.0, 3.0, 6.0],

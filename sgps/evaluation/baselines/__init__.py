@@ -13,7 +13,12 @@ from sgps.evaluation.baselines.centroids import (
     NearestCentroid,
 )
 from sgps.evaluation.baselines.discriminants import LDA, LDAWithText, SimpleCNAPs
-from sgps.evaluation.baselines.linear import LogisticRegression, RidgeLast, RidgeTaps
+from sgps.evaluation.baselines.linear import (
+    LogisticRegression,
+    RidgeLast,
+    RidgeTaps,
+    RidgeTapsWithText,
+)
 from sgps.evaluation.features import TapBank
 from sgps.evaluation.methods import Method
 
@@ -29,6 +34,7 @@ FAST = (
     LogisticRegression,
     RidgeLast,
     RidgeTaps,
+    RidgeTapsWithText,
     TipAdapter,
 )
 """The baselines that need no iterative training of a network."""

@@ -91,6 +91,18 @@ class RidgeTaps(FrozenBaseline):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RidgeTapsWithText(RidgeTaps):
+    """RidgeTaps, with the similarity to the class texts added to its logits.
+
+    The weight of the texts was chosen on novel_val.
+    """
+
+    label: ClassVar[str] = "ridge_taps_text"
+    temperatures: tuple[float, float] = (0.168, 0.168)
+    text_weight: float = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class RidgeLast(RidgeTaps):
     """Ridge regression on the last features alone."""
 

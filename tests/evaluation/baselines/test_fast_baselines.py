@@ -34,6 +34,7 @@ def test_names_are_base_and_baseline():
         "public/logistic_regression",
         "public/ridge_last",
         "public/ridge_taps",
+        "public/ridge_taps_text",
         "public/tip_adapter",
         "public/easyfsl_protonet",
         "public/easyfsl_simpleshot",

@@ -9,9 +9,12 @@ from sklearn.linear_model import Ridge
 
 from sgps.evaluation.baselines.cache_model import TipAdapter
 from sgps.evaluation.baselines.discriminants import LDA, LDAWithText
+from sgps.evaluation.baselines.linear import RidgeTaps, RidgeTapsWithText
 from sgps.evaluation.baselines.text import ZeroShot, fit_text_map, text_map_of
 
-READERS = (LDAWithText(base=untrained_base()), TipAdapter(base=untrained_base()))
+BASE = untrained_base()
+LDA_TEXT, RIDGE_TEXT = LDAWithText(base=BASE), RidgeTapsWithText(base=BASE)
+READERS = (LDA_TEXT, RIDGE_TEXT, TipAdapter(base=BASE))
 TEXTS = ("a red apple", "", "green grass")
 each_reader = pytest.mark.parametrize("method", READERS, ids=lambda method: method.label)
 
@@ -57,17 +60,16 @@ def test_a_body_without_packaged_classifier_has_no_map():
         body.pretrained_cfg = known
     expected = READERS[0].predict(drawn_episode())
     np.testing.assert_array_equal(prediction.probs_QN, expected.probs_QN)
-    assert [details["text_map"] for details in unread] == [None, None]
+    assert [details["text_map"] for details in unread] == [None] * len(READERS)
     assert not [name for details in unread for name in details if name.startswith("text_encoder")]
     assert all("ImageNet" in method.details()["text_map"] for method in READERS)
 
 
-def test_without_texts_it_is_lda():
-    plain = LDA(base=untrained_base(), views=READERS[0].views, temperatures=READERS[0].temperatures)
+@pytest.mark.parametrize(("method", "plain"), [(LDA_TEXT, LDA), (RIDGE_TEXT, RidgeTaps)])
+def test_without_texts_it_is_the_plain_method(method, plain):
+    same = plain(base=BASE, views=method.views, temperatures=method.temperatures)
     episode = drawn_episode()
-    np.testing.assert_allclose(
-        READERS[0].predict(episode).probs_QN, plain.predict(episode).probs_QN
-    )
+    np.testing.assert_allclose(method.predict(episode).probs_QN, same.predict(episode).probs_QN)
 
 
 @each_reader
