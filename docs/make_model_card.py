@@ -26,7 +26,8 @@ from sgps.datasets import find_datasets
 from sgps.datasets.licences import LicenceTable
 from sgps.errors import InputError, SgpsError
 from sgps.service.training import read_training_config
-from sgps.synthesizer.checkpoint import GENERATOR_FORMAT, GENERATOR_STEM
+from sgps.synthesizer.checkpoint import GENERATOR_FORMAT
+from sgps.synthesizer.generator_folder import GENERATOR_STEM
 from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.sealed import read_sealed
 from sgps.training import MetaTrainingConfig

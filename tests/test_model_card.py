@@ -16,7 +16,8 @@ import yaml
 from sgps.datasets import StoredDataset, ingest
 from sgps.datasets.sources.phantom import PhantomSource
 from sgps.synthesizer import GeneratorConfig
-from sgps.synthesizer.checkpoint import GENERATOR_FORMAT, GENERATOR_STEM
+from sgps.synthesizer.checkpoint import GENERATOR_FORMAT
+from sgps.synthesizer.generator_folder import GENERATOR_STEM
 from sgps.synthesizer.sealed import read_sealed, write_sealed
 from sgps.training import MetaTrainingConfig, MetaTrainingRun
 

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from sgps.errors import IntegrityError, UnknownNameError
@@ -16,7 +16,9 @@ from sgps.registry._mlflow import (
     get_artifact_repository,
 )
 from sgps.registry._package_folder import CLASSIFIER_PATH
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
@@ -44,6 +46,8 @@ def load_classifier(tracking_uri: str, source: str, model_uri: str) -> Synthesiz
     IntegrityError: its files are foreign or altered.
     OSError, MlflowException, ...: it cannot be read now.
     """
+    from sgps.synthesizer.classifier import SynthesizedClassifier  # noqa: PLC0415 heavy
+
     with tempfile.TemporaryDirectory(prefix="sgps-") as scratch:
         try:
             folder = fetch_artifact(tracking_uri, source, CLASSIFIER_PATH, Path(scratch))

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.registry._artifact_files import load_classifier
 from sgps.registry._discarding import delete_version, discard_run
@@ -41,7 +41,9 @@ from sgps.registry.addresses import without_password
 from sgps.registry.naming import model_name_for
 from sgps.registry.package import ModelPackage
 from sgps.registry.versions import UNFINISHED, RegisteredVersion, VersionSummary
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 EXPERIMENT = "sgps-synthesis"
 

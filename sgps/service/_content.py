@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import canonical_json
 from sgps.errors import IntegrityError
@@ -13,9 +13,10 @@ from sgps.service.requests import SynthesisRequest
 from sgps.service.support import DecodedSupport
 from sgps.service.versions import STEP_VERSIONS
 from sgps.settings import Settings
-from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.checkpoint import find_generator
-from sgps.synthesizer.known_classes import KnownClasses
+from sgps.synthesizer.generator_folder import find_generator
+
+if TYPE_CHECKING:
+    from sgps.synthesizer import Synthesizer
 
 CONTENT_FORMAT = "sgps-content-2"
 _DECISIVE_STEPS = ("decode_support", "synthesize_weights")
@@ -49,6 +50,8 @@ class GeneratorDigests:
         UnknownNameError: there is no such generator.
         IntegrityError: its description or its known classes cannot be read.
         """
+        from sgps.synthesizer.known_classes import KnownClasses  # noqa: PLC0415 heavy
+
         tensors = generator_digest(settings)
         known = KnownClasses.load(find_generator(settings.generator), tensors)
         return cls(tensors, known.sha256 if known else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sgps.errors import IntegrityError
 from sgps.registry import VersionSummary
@@ -10,7 +11,9 @@ from sgps.registry.states import APPROVED_ALIAS, State
 from sgps.service._recorded import RecordedVersion, find_recorded
 from sgps.service._review_history import recorded_state
 from sgps.service.workspace import Workspace
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 
 @dataclass(frozen=True, eq=False)

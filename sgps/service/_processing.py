@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sgps.audit import ERASED_REASON, Outbox, OutboxRow, RequestState, seal_record
 from sgps.errors import IntegrityError, RequestError, StoreError, UnknownNameError, UserError
@@ -34,7 +34,9 @@ from sgps.service.synthesis import (
 )
 from sgps.service.workspace import Workspace
 from sgps.settings import override_settings
-from sgps.synthesizer.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.synthesizer import Synthesizer
 
 LEASE_SECONDS = 30.0
 MAX_CRASHES = 20

@@ -15,7 +15,6 @@ from sgps.errors import ImageError, UserError
 from sgps.service._file_digests import SUPPORT_FOLDER, compare_files, seal_files
 from sgps.service.provenance import sha256_of_text
 from sgps.service.support import OWN_COPIES
-from sgps.synthesizer.classifier import SynthesizedClassifier
 
 AUDIT_FILE, REQUEST_FILE, TEXTS_FILE = "audit.json", "request.json", "texts.json"
 _MOST_DIFFERENCES = 3
@@ -192,6 +191,7 @@ class RecordedContents:
 
     def _compare_classifier(self, outputs: Mapping[str, Any]) -> Iterator[Finding]:
         from sgps.registry.contents import CLASSIFIER_FOLDER, foreign_loading  # noqa: PLC0415
+        from sgps.synthesizer.classifier import SynthesizedClassifier  # noqa: PLC0415 heavy
 
         try:
             classifier = SynthesizedClassifier.load(self._folder / CLASSIFIER_FOLDER)

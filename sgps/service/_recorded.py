@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import Ledger, LedgerEntry, seal_digest
 from sgps.errors import IntegrityError
 from sgps.registry import VersionSummary
 from sgps.service._tombstones import erasure_entries
 from sgps.service.synthesis import LEDGER_KIND
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 _PLAIN, _SEALED = "_sha256", "_hmac"
 _DIGESTS = ("weights", "description")

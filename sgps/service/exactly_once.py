@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import OutboxRow, RequestState
 from sgps.errors import RequestError, StoreError
@@ -37,7 +37,9 @@ from sgps.service.synthesis import (
     decode_support,
 )
 from sgps.service.workspace import Workspace
-from sgps.synthesizer.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.synthesizer import Synthesizer
 
 _POLL_SECONDS = 0.1
 _CLAIM_EVERY = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sgps.errors import UnknownNameError
-from sgps.synthesizer.checkpoint import find_generator
+from sgps.synthesizer.generator_folder import find_generator
 
 DOCUMENTS = ("README.md", "benchmark.md", "validation.html", "sbom.cdx.json", "promotion.json")
 """Model card, benchmark, validation report of its data, bill of materials, how it was chosen."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.datasets.decoding import Pixels, read_image
 from sgps.errors import InputError
@@ -15,7 +15,9 @@ from sgps.service.classifier_cache import ClassifierCache
 from sgps.service.requests import UNSTATED
 from sgps.service.workspace import Workspace, image_limits, open_workspace
 from sgps.settings import Settings
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 __all__ = [
     "ACCESS_KIND",

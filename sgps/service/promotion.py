@@ -11,16 +11,21 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import Ledger
 from sgps.errors import ConflictError, StoreError, UnknownNameError
 from sgps.service.generator_documents import read_documents
 from sgps.service.sbom import SBOM_FILE, GeneratorComponent, write_sbom
 from sgps.settings import Settings, require_writable
-from sgps.synthesizer import Synthesizer
-from sgps.synthesizer.checkpoint import find_generator
-from sgps.synthesizer.known_classes import KNOWN_CLASSES_FILES
+from sgps.synthesizer.generator_folder import (
+    GENERATOR_FILES,
+    KNOWN_CLASSES_FILES,
+    find_generator,
+)
+
+if TYPE_CHECKING:
+    from sgps.synthesizer import Synthesizer
 
 CURRENT = "current"
 RECORD_FILE = "promotion.json"
@@ -196,6 +201,8 @@ def _enter_interrupted(target: Path, ledger: Ledger) -> None:
 
 
 def _load(generator: Path | str, settings: Settings) -> Synthesizer:
+    from sgps.synthesizer import Synthesizer  # noqa: PLC0415 heavy
+
     return Synthesizer.load(generator, device="cpu", allow_downloads=settings.allow_downloads)
 
 
@@ -220,7 +227,7 @@ def _install(
     replaced = target.with_name(f".{target.name}.{mark}.replaced")
     try:
         staging.mkdir(parents=True)
-        for name in ("generator.safetensors", "generator.json"):
+        for name in GENERATOR_FILES:
             shutil.copyfile(candidate / name, staging / name)
         for name in KNOWN_CLASSES_FILES:
             if (candidate / name).is_file():

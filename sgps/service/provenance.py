@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import canonical_json
 from sgps.datasets.decoding import DecodedImage
@@ -18,7 +18,9 @@ from sgps.service.identity import RequesterIdentity
 from sgps.service.requests import ClassRequest, SynthesisRequest
 from sgps.service.support import DecodedSupport
 from sgps.service.versions import STEP_VERSIONS, SYNTHESIS_VERSION
-from sgps.synthesizer.classifier import SynthesizedClassifier
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
 
 AUDIT_FORMAT = "sgps-audit-2"
 _LIBRARIES = (

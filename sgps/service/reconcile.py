@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sgps.audit import OutboxRow, RequestState
 from sgps.errors import StoreError, UnknownNameError
@@ -16,7 +16,9 @@ from sgps.service._review_labels import follow_ledger
 from sgps.service._spool import Spool
 from sgps.service.exactly_once import process
 from sgps.service.workspace import Workspace
-from sgps.synthesizer.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.synthesizer import Synthesizer
 
 _BATCH = 1_000
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sgps.datasets.decoding import perceptual_hash
 from sgps.errors import RequestError
@@ -28,9 +28,11 @@ from sgps.service.requests import SynthesisRequest
 from sgps.service.support import DecodedSupport, SupportPaths, find_support, read_support
 from sgps.service.workspace import Workspace, image_limits
 from sgps.settings import Settings
-from sgps.synthesizer.classifier import SynthesizedClassifier
-from sgps.synthesizer.synthesizer import Synthesizer
 from sgps.synthesizer.task import ClassSupport, Task
+
+if TYPE_CHECKING:
+    from sgps.synthesizer.classifier import SynthesizedClassifier
+    from sgps.synthesizer.synthesizer import Synthesizer
 
 LEDGER_KIND = "synthesize"
 
@@ -124,6 +126,8 @@ def decode_support(
 
 def load_synthesizer(settings: Settings) -> Synthesizer:
     """Load the generator that the settings name. Raises UnknownNameError, IntegrityError."""
+    from sgps.synthesizer.synthesizer import Synthesizer  # noqa: PLC0415 heavy
+
     return Synthesizer.load(
         settings.generator, device=settings.device, allow_downloads=settings.allow_downloads
     )

@@ -25,7 +25,7 @@ from sgps.service.training_data import (
     select_open,
 )
 from sgps.settings import Settings
-from sgps.synthesizer.checkpoint import find_generator
+from sgps.synthesizer.generator_folder import find_generator
 from sgps.synthesizer.known_classes import KnownClasses
 from sgps.synthesizer.synthesizer import choose_device
 from sgps.training import (

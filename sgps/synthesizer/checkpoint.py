@@ -1,4 +1,4 @@
-"""Generators on disk and those that ship with the package."""
+"""Generators on disk."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sgps.errors import IntegrityError, UnknownNameError
+from sgps.errors import IntegrityError
 from sgps.synthesizer.generator_config import GeneratorConfig
+from sgps.synthesizer.generator_folder import GENERATOR_STEM
 from sgps.synthesizer.hypernetwork import Hypernetwork
 from sgps.synthesizer.sealed import SealedContent, digest_tensors, read_sealed, write_sealed
 
 GENERATOR_FORMAT = "sgps-generator-1"
-GENERATOR_STEM = "generator"
 _BEFORE_IT_WAS_RECORDED = {"centre_widths": (), "separation_taps": 0}
 """What a generator did that was written before its head read centre taps, or separation."""
-_SHIPPED = Path(__file__).parent / "generators"
 
 
 def save_generator(
@@ -79,33 +78,6 @@ def load_generator(
             expected=f"a generator for {config.architecture}",
         ) from error
     return hypernetwork.eval().requires_grad_(False), content.description
-
-
-def find_generator(checkpoint_or_name: str | Path) -> Path:
-    """Folder of a shipped generator, by name, or of a checkpoint, by path.
-
-    Raises
-    ------
-    UnknownNameError: neither exists.
-    """
-    shipped = _SHIPPED / str(checkpoint_or_name)
-    candidates = [Path(checkpoint_or_name).expanduser()]
-    if str(checkpoint_or_name) in shipped_generators():
-        candidates.insert(0, shipped)
-    for candidate in candidates:
-        folder = candidate if candidate.is_dir() else candidate.parent
-        if (folder / f"{GENERATOR_STEM}.json").is_file() and candidate.exists():
-            return folder
-    raise UnknownNameError(
-        f"there is no generator {str(checkpoint_or_name)!r}",
-        expected=f"one of {', '.join(shipped_generators()) or 'none shipped'}"
-        " or a folder with generator.json",
-    )
-
-
-def shipped_generators() -> tuple[str, ...]:
-    """Names of the generators inside the package."""
-    return tuple(sorted(path.parent.name for path in _SHIPPED.glob("*/generator.json")))
 
 
 def _frozen(value: Any) -> Any:

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from sgps.errors import IntegrityError
+from sgps.synthesizer.generator_folder import KNOWN_CLASSES_FILES, KNOWN_CLASSES_STEM
 from sgps.synthesizer.sealed import digest_tensors, read_sealed, write_sealed
 
 KNOWN_CLASSES_FORMAT = "sgps-known-classes-1"
-KNOWN_CLASSES_STEM = "known_classes"
-KNOWN_CLASSES_FILES = (f"{KNOWN_CLASSES_STEM}.safetensors", f"{KNOWN_CLASSES_STEM}.json")
 
 NAMES = "names"
 

@@ -15,9 +15,10 @@ from sgps.encoders.text import TextEncoder, load_text_encoder
 from sgps.errors import InputError
 from sgps.synthesizer.abstention import abstention_threshold
 from sgps.synthesizer.centre_pooling import object_centredness
-from sgps.synthesizer.checkpoint import find_generator, load_generator
+from sgps.synthesizer.checkpoint import load_generator
 from sgps.synthesizer.classifier import SynthesizedClassifier
 from sgps.synthesizer.compact import codes_to_tensors
+from sgps.synthesizer.generator_folder import find_generator
 from sgps.synthesizer.hypernetwork import Hypernetwork, SharedBody, Synthesis
 from sgps.synthesizer.influence import influence_by_image, support_influence
 from sgps.synthesizer.known_background import KnownBackground

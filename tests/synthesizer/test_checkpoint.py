@@ -10,10 +10,12 @@ from sgps.errors import InputError, IntegrityError, UnknownNameError
 from sgps.synthesizer import GeneratorConfig, Hypernetwork, Synthesizer
 from sgps.synthesizer.checkpoint import (
     GENERATOR_FORMAT,
-    GENERATOR_STEM,
-    find_generator,
     load_generator,
     save_generator,
+)
+from sgps.synthesizer.generator_folder import (
+    GENERATOR_STEM,
+    find_generator,
     shipped_generators,
 )
 from sgps.synthesizer.sealed import digest_tensors, write_sealed

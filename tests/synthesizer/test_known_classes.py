@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from sgps.errors import IntegrityError, StoreError, UnknownNameError
+from sgps.synthesizer.generator_folder import KNOWN_CLASSES_STEM
 from sgps.synthesizer.known_classes import (
     KNOWN_CLASSES_FORMAT,
-    KNOWN_CLASSES_STEM,
     KnownClasses,
 )
 from sgps.synthesizer.sealed import write_sealed
