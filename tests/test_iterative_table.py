@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
+from scripts import load_script
 
 from sgps.evaluation import mean_interval, paired_difference
 from sgps.evaluation.intervals import clustered_mean
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "iterative_table.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("iterative_table", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("iterative_table")
 
 
 @pytest.fixture

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+from scripts import load_script
 
 from sgps.datasets import StoredDataset, ingest
 from sgps.datasets.sources.phantom import PhantomSource
@@ -31,14 +30,7 @@ OPEN = {**CLOSED, "licence": "CC BY-SA 4.0", "spdx": "CC-BY-SA-4.0", "open": Tru
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = REPOSITORY / "docs" / "make_model_card.py"
-    specification = importlib.util.spec_from_file_location("make_model_card", path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["make_model_card"] = module
-    specification.loader.exec_module(module)
-    return module
+    return load_script("make_model_card")
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import ast
 import csv
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import yaml
+from scripts import load_script
 
 from sgps.datasets.sources.phantom import PhantomSource
 from sgps.errors import ImageError
@@ -60,17 +58,6 @@ def chosen_on(tmp_path: Path) -> Callable[[bool], Path]:
         return folder
 
     return write
-
-
-def load_script(name: str) -> ModuleType:
-    path = REPOSITORY / "docs" / f"{name}.py"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
 
 
 def test_constants_of_fast_baselines_are_chosen_without_test_rows(

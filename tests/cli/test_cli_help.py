@@ -108,6 +108,7 @@ def _imported(command: list[str], of: set[str]) -> str:
     finished = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
+    assert finished.stderr == ""
     return finished.stdout.rpartition("imported: ")[2].strip()
 
 
